@@ -1,0 +1,88 @@
+# Needs Python >= 3.11, make and a package registry; nothing else.
+#
+#   make serve   build the default model if it is not there, start the service on it
+#   make test    run the tests
+#   make lint    ruff and mypy, as CI runs them
+#   make export NAME=swin_tiny_patch4_window7_224 WEIGHTS=random   build another artifact
+#
+# Environments are made on demand in .venv, from the hash-locked files in requirements/.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes
+
+NAME ?= swin_nano_patch4_window7_224
+WEIGHTS ?= random
+PRECISION ?= fp32
+SWIN_MODEL ?= models/$(NAME).onnx
+export SWIN_MODEL
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-torch serve test lint format export lock clean
+
+help:
+	@sed -n '3,6s/^# *//p' Makefile
+
+$(BIN)/uv: requirements/bootstrap.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "swin-embed needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another with make PYTHON=...")'
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@touch $@
+
+$(VENV)/.serve: requirements/serve.txt $(BIN)/uv
+	@echo "installing the service and the exporter from requirements/serve.txt"
+	@$(UV) -r requirements/serve.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.serve
+	@echo "installing the tools for tests and lint from requirements/dev.txt"
+	@$(UV) -r requirements/dev.txt
+	@touch $@
+
+# torch is for comparisons in tests only. pip, not uv: its CPU build may come from a local wheel.
+$(VENV)/.torch: requirements/torch.txt $(VENV)/.dev
+	@echo "installing torch and transformers for the comparisons"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/torch.txt
+	@touch $@
+
+setup: $(VENV)/.dev
+
+setup-torch: $(VENV)/.torch
+
+models/$(NAME).onnx: | $(VENV)/.serve
+	@$(BIN)/python -m model_export $(NAME) --weights $(WEIGHTS) --precision $(PRECISION) --output $@
+
+export: models/$(NAME).onnx
+
+serve: $(VENV)/.serve $(SWIN_MODEL)
+	@exec $(BIN)/python -m service
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# Locks are universal (any platform, Python >= 3.11) and carry hashes but no index address.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml
+
+lock: $(BIN)/uv
+	@$(COMPILE) --extra cpu --extra export -o requirements/serve.txt
+	@$(COMPILE) --extra cpu --extra export --group dev -c requirements/serve.txt -o requirements/dev.txt
+	@$(COMPILE) --extra cpu -c requirements/serve.txt -o requirements/cpu.txt
+	@$(COMPILE) --extra gpu -c requirements/cpu.txt -o requirements/gpu.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
+	  requirements/bootstrap.in -o requirements/bootstrap.txt
+
+clean:
+	rm -rf $(VENV) models/*.onnx

@@ -1,0 +1,1 @@
+"""Swin Transformer checkpoints to self-describing ONNX files."""

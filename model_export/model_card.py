@@ -1,0 +1,80 @@
+"""The model card: what an artifact says about itself, and all that the service believes.
+
+It travels inside the ONNX file, as JSON under `METADATA_KEY` in `metadata_props`. This module is the
+one contract between `model_export`, which writes it, and `service`, which reads it; it needs pydantic
+and nothing else, so that reading a card needs neither onnx nor torch.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+METADATA_KEY = "swin_model_card"
+
+PIXELS = "pixels"
+"""Name of the artifact's input: uint8 `[batch, height, width, 3]`, RGB."""
+
+EMBEDDING = "embedding"
+"""Name of the artifact's output: float32 `[batch, embedding_dim]`, not L2-normalised."""
+
+Channels = tuple[float, float, float]
+
+
+class _Card(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Preprocessing(_Card):
+    """How an image becomes the pixels the network was trained on.
+
+    Resize so that the short side is `resize` pixels (`short_side`) or to a `resize` x `resize` square
+    whatever the aspect ratio (`stretch`), then cut `crop` x `crop` pixels from the centre. `mean` and
+    `std` are of RGB in [0, 1]; they are folded into the artifact's weights and stand here as a record.
+    """
+
+    resize: Annotated[int, Field(gt=0)]
+    resize_mode: Literal["short_side", "stretch"] = "short_side"
+    crop: Annotated[int, Field(gt=0)]
+    interpolation: Literal["bicubic", "bilinear", "lanczos"] = "bicubic"
+    mean: Channels
+    std: Channels
+
+
+class Weights(_Card):
+    """Where the weights came from; `sha256` is of the checkpoint file, or of the tensors if seeded."""
+
+    source: str
+    sha256: str
+    revision: str | None = None
+
+
+class Verification(_Card):
+    """What the exporter measured: the artifact in onnxruntime against a plain reference."""
+
+    reference: str
+    images: int
+    max_relative_difference: float
+    mean_cosine: float
+    worst_cosine: float
+
+
+class ModelCard(_Card):
+    """Everything the service needs to know about an artifact."""
+
+    name: str
+    architecture: str
+    embedding_dim: Annotated[int, Field(gt=0)]
+    image_size: Annotated[int, Field(gt=0)]
+    patch_size: Annotated[int, Field(gt=0)]
+    preprocessing: Preprocessing
+    precision: Literal["fp32", "fp16", "int8"]
+    weights: Weights
+    pretrained: bool
+    licence: str | None = None
+    exporter: str
+    verification: Verification
+
+    @property
+    def patch_tokens(self) -> int:
+        """Tokens after patch partition: 3136 for 224 x 224 at patch 4."""
+        return (self.image_size // self.patch_size) ** 2

@@ -1,0 +1,1 @@
+"""Images to Swin Transformer embeddings over HTTP."""
