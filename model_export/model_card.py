@@ -1,8 +1,8 @@
 """The model card: what an artifact says about itself, and all that the service believes.
 
-It travels inside the ONNX file, as JSON under `METADATA_KEY` in `metadata_props`. This module is the
-one contract between `model_export`, which writes it, and `service`, which reads it; it needs pydantic
-and nothing else, so that reading a card needs neither onnx nor torch.
+It travels inside the ONNX file, as JSON under `METADATA_KEY` in `metadata_props`. This module is
+the one contract between `model_export`, which writes it, and `service`, which reads it; it needs
+pydantic and nothing else, so that reading a card needs neither onnx nor torch.
 """
 
 from typing import Annotated, Literal
@@ -27,9 +27,10 @@ class _Card(BaseModel):
 class Preprocessing(_Card):
     """How an image becomes the pixels the network was trained on.
 
-    Resize so that the short side is `resize` pixels (`short_side`) or to a `resize` x `resize` square
-    whatever the aspect ratio (`stretch`), then cut `crop` x `crop` pixels from the centre. `mean` and
-    `std` are of RGB in [0, 1]; they are folded into the artifact's weights and stand here as a record.
+    Resize so that the short side is `resize` pixels (`short_side`) or to a `resize` x `resize`
+    square whatever the aspect ratio (`stretch`), then cut `crop` x `crop` pixels from the centre.
+    `mean` and `std` are of RGB in [0, 1]; they are folded into the artifact's weights and stand
+    here as a record.
     """
 
     resize: Annotated[int, Field(gt=0)]
@@ -41,7 +42,7 @@ class Preprocessing(_Card):
 
 
 class Weights(_Card):
-    """Where the weights came from; `sha256` is of the checkpoint file, or of the tensors if seeded."""
+    """Where the weights came from; `sha256` is of the checkpoint file, or of seeded tensors."""
 
     source: str
     sha256: str

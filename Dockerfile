@@ -1,0 +1,52 @@
+# docker build -t swin-embed:cpu .                               the default model, on CPU
+# docker build -t swin-embed:gpu --target gpu .                  the same on an NVIDIA GPU
+# docker build --build-arg MODEL=mine.onnx .                     models/mine.onnx baked in
+# docker run -v ./models:/models:ro -e SWIN_MODEL=/models/mine.onnx ...    or mounted
+#
+# PYTHON_IMAGE takes a digest too, to pin the base: --build-arg PYTHON_IMAGE=python@sha256:...
+
+ARG PYTHON_IMAGE=docker.io/library/python:3.12-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS install
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+COPY requirements/ /requirements/
+
+FROM install AS install-cpu
+RUN python3 -m pip install --require-hashes --target /site -r /requirements/cpu.txt
+
+FROM install AS install-gpu
+RUN python3 -m pip install --require-hashes --target /site -r /requirements/gpu.txt
+
+# The artifact to bake in: the one named by MODEL, or the default one, exported here.
+FROM install AS model
+ARG MODEL=
+RUN test -n "$MODEL" || python3 -m pip install --require-hashes --target /site -r /requirements/serve.txt
+COPY model_export/ /app/model_export/
+COPY models/ /artifacts/
+WORKDIR /app
+RUN mkdir /models && \
+    if [ -n "$MODEL" ]; then cp "/artifacts/$MODEL" /models/model.onnx; \
+    else PYTHONPATH=/site python3 -m model_export swin_nano_patch4_window7_224 --weights random --output /models/model.onnx; fi
+
+FROM ${PYTHON_IMAGE} AS app
+COPY service/ /app/service/
+COPY model_export/__init__.py model_export/model_card.py /app/model_export/
+COPY docker/healthcheck.py /app/
+RUN python3 -m compileall -q /app
+
+FROM ${PYTHON_IMAGE} AS base
+ENV PYTHONPATH=/site:/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    SWIN_HOST=0.0.0.0 SWIN_PORT=8000 SWIN_MODEL=/models/model.onnx SWIN_LOG_FORMAT=json
+COPY --from=app /app/ /app/
+COPY --from=model /models/ /models/
+WORKDIR /app
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s CMD ["python3", "/app/healthcheck.py"]
+ENTRYPOINT ["python3", "-m", "service"]
+
+FROM base AS gpu
+COPY --from=install-gpu /site/ /site/
+
+FROM base AS cpu
+COPY --from=install-cpu /site/ /site/

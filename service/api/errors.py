@@ -1,0 +1,78 @@
+"""Errors as responses, in the shape that OpenAI clients know."""
+
+import math
+from collections.abc import Mapping
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from service.errors import InvalidRequest, RequestTooLarge, ServiceError
+
+
+def install(app: FastAPI) -> None:
+    """Give every error of the app its response, found by class."""
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(Exception, _internal_error)
+
+
+def error_response(
+    status: int,
+    message: str,
+    *,
+    type_: str,
+    code: str,
+    param: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """`{"error": {"message", "type", "param", "code"}}`."""
+    error = {"message": message, "type": type_, "param": param, "code": code}
+    return Response(orjson.dumps({"error": error}), status, headers, "application/json")
+
+
+async def _service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)  # noqa: S101 - what the handler is registered for
+    request.app.state.metrics.observe_rejection(error.code)
+    headers = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    if isinstance(error, RequestTooLarge):
+        headers["Connection"] = "close"  # what is left of the body is not read
+    return error_response(
+        error.status,
+        error.message,
+        type_=error.type,
+        code=error.code,
+        param=error.param,
+        headers=headers,
+    )
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
+    first = error.errors()[0]
+    param = ".".join(str(part) for part in first["loc"][1:]) or None
+    return await _service_error(request, InvalidRequest(first["msg"], param=param))
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what the handler is registered for
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+    message = f"{request.method} {request.url.path}: {error.detail}; see /docs for what is served"
+    return error_response(
+        error.status_code,
+        message,
+        type_="invalid_request_error",
+        code=code,
+        headers=error.headers,
+    )
+
+
+async def _internal_error(request: Request, error: Exception) -> Response:
+    return error_response(
+        500, "the service failed on this request", type_="server_error", code="internal_error"
+    )

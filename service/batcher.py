@@ -1,0 +1,183 @@
+"""Many callers, few runs: a bounded queue of images and the streams that run the model on them."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from service.errors import NotReady, QueueFull, RequestTimeout
+from service.preprocess import Pixels
+
+Vector = npt.NDArray[np.float32]
+"""float32 `[dim]`, not normalised."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """A vector and how long each stage took to make it, in seconds."""
+
+    vector: Vector
+    decode_s: float
+    queue_s: float
+    inference_s: float
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One image on its way. Whoever waits for it holds `future`, and gives up by cancelling it."""
+
+    deadline: float
+    future: Future[Embedding] = field(default_factory=Future)
+    pixels: Pixels | None = None
+    decode_s: float = 0
+    queued_at: float = 0
+
+    @property
+    def expired(self) -> bool:
+        return time.monotonic() >= self.deadline
+
+
+class Batcher:
+    """A bounded queue in front of `streams` threads that run the model.
+
+    A batch is what queued while the streams were busy: there is no timer unless `max_delay_s` asks
+    for one. A place in the queue is taken by `admit`, before the image is decoded, and given back
+    when its run starts or it is dropped; so `depth` counts every image that waits, decoded or not.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]],
+        *,
+        streams: int,
+        max_batch_size: int,
+        capacity: int,
+        max_delay_s: float = 0,
+        on_run: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._run_model = run
+        self._max_batch_size = max_batch_size
+        self._max_delay_s = max_delay_s
+        self._on_run = on_run
+        self.capacity = capacity
+        self.depth = 0
+        self._queue: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._runs_since: dict[int, float] = {}
+        self.last_run_failed = False
+        self._streams = [
+            threading.Thread(target=self._stream, name=f"stream-{number}", daemon=True)
+            for number in range(streams)
+        ]
+        for thread in self._streams:
+            thread.start()
+
+    def admit(self, count: int, deadline: float) -> list[Job]:
+        """Take places for `count` images, or none.
+
+        Raises:
+            QueueFull: there are not that many left.
+            NotReady: the batcher is closed.
+        """
+        with self._changed:
+            if self._closed:
+                raise NotReady("the service is shutting down")
+            if self.depth + count > self.capacity:
+                raise QueueFull(
+                    f"{self.depth} images are waiting and {self.capacity} may; try again later",
+                    retry_after_s=1,
+                )
+            self.depth += count
+        return [Job(deadline) for _ in range(count)]
+
+    def put(self, job: Job, pixels: Pixels) -> None:
+        """Queue an admitted image, decoded: uint8 `[height, width, 3]`."""
+        job.pixels = pixels
+        job.queued_at = time.monotonic()
+        with self._changed:
+            self._queue.append(job)
+            self._changed.notify()
+
+    def drop(self, job: Job, error: Exception) -> None:
+        """Answer an admitted image that will not be queued."""
+        with self._changed:
+            self.depth -= 1
+        if job.future.set_running_or_notify_cancel():
+            job.future.set_exception(error)
+
+    def longest_run_s(self) -> float:
+        """How long the oldest run under way has been going, in seconds; 0 if there is none."""
+        now = time.monotonic()
+        return max((now - since for since in tuple(self._runs_since.values())), default=0.0)
+
+    def close(self) -> None:
+        """Take no more images, answer those that wait, end the streams."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._streams:
+            thread.join()
+
+    def _stream(self) -> None:
+        while (jobs := self._take()) is not None:
+            if jobs:
+                self._run(jobs)
+
+    def _take(self) -> list[Job] | None:
+        """The next batch, less whoever has left or is too late; None once closed and empty."""
+        with self._changed:
+            while not self._queue:
+                if self._closed:
+                    return None
+                self._changed.wait()
+            if self._max_delay_s:
+                full_by = self._queue[0].queued_at + self._max_delay_s
+                self._changed.wait_for(
+                    lambda: len(self._queue) >= self._max_batch_size or self._closed,
+                    timeout=max(0.0, full_by - time.monotonic()),
+                )
+            jobs: list[Job] = []
+            while self._queue and len(jobs) < self._max_batch_size:
+                job = self._queue.popleft()
+                self.depth -= 1
+                if not job.future.set_running_or_notify_cancel():
+                    continue
+                if job.expired:
+                    job.future.set_exception(
+                        RequestTimeout("the image waited too long in the queue")
+                    )
+                    continue
+                jobs.append(job)
+        return jobs
+
+    def _run(self, jobs: list[Job]) -> None:
+        """Run a batch and answer each of its waiters, whatever happens."""
+        started = time.monotonic()
+        stream = threading.get_ident()
+        self._runs_since[stream] = started
+        self._on_run(len(jobs))
+        try:
+            batch = np.stack([job.pixels for job in jobs if job.pixels is not None])  # [n, h, w, 3]
+            vectors = self._run_model(batch)  # [n, dim]
+        except Exception:
+            logger.exception("a run of %d images failed", len(jobs))
+            self.last_run_failed = True
+            for job in jobs:
+                job.future.set_exception(NotReady("the model failed on this run", retry_after_s=1))
+            return
+        finally:
+            del self._runs_since[stream]
+        self.last_run_failed = False
+        inference_s = time.monotonic() - started
+        for job, vector in zip(jobs, vectors, strict=True):
+            queue_s = started - job.queued_at
+            job.future.set_result(Embedding(vector, job.decode_s, queue_s, inference_s))

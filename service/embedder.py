@@ -1,0 +1,131 @@
+"""Image bytes to vectors: preprocessing, batching and the model joined. No HTTP here."""
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from service import model, resources
+from service.batcher import Batcher, Embedding, Job
+from service.errors import ArtifactError, RequestTimeout, ServiceError
+from service.metrics import Metrics
+from service.preprocess import preprocess
+from service.settings import Settings
+
+STALLED_RUNS = 20
+STALLED_S = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class Embedder:
+    """A model and the threads that feed it; `close` ends them.
+
+    Making one runs the model once, so an embedder that exists has embedded an image.
+
+    Raises:
+        ArtifactError: the model file cannot be served.
+        DeviceError: the device asked for cannot be had.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        device = model.choose_device(settings.device)
+        plan = resources.plan(settings, on_gpu=device != "cpu", cores=resources.usable_cores())
+        self.model = model.load(settings.model, device, plan.threads_per_stream)
+        self.card = self.model.card
+        self._max_pixels = settings.max_image_pixels
+        self._metrics = metrics
+        self._warm_run_s = self._warm_up()
+        self._decoders = ThreadPoolExecutor(plan.decode_threads, thread_name_prefix="decode")
+        self._batcher = Batcher(
+            self.model.run,
+            streams=plan.streams,
+            max_batch_size=plan.max_batch_size,
+            capacity=settings.max_queue_size,
+            max_delay_s=settings.max_queue_delay_ms / 1000,
+            on_run=metrics.batch_size.observe,
+        )
+        metrics.watch_queue(lambda: self._batcher.depth, self._batcher.capacity)
+        metrics.describe_model(self.model)
+        logger.info(
+            "%s (%s, %s) on %s: %d streams of %d threads, batches of up to %d",
+            *(self.card.name, self.card.architecture, self.card.precision, self.model.provider),
+            *(plan.streams, plan.threads_per_stream, plan.max_batch_size),
+        )
+        if not self.card.pretrained:
+            logger.warning(
+                "these weights are UNTRAINED (%s): vectors have the right shape and cost, but "
+                "little meaning; serve a trained checkpoint for real use",
+                self.card.weights.source,
+            )
+
+    def submit(self, images: Sequence[bytes], timeout_s: float) -> list[Future[Embedding]]:
+        """Start embedding encoded images, all of them or none.
+
+        Each future gives an `Embedding` or raises a `ServiceError`; cancelling it drops the image's
+        work where that has not begun.
+
+        Raises:
+            QueueFull: there is no room for all of them.
+            NotReady: the embedder is closed.
+        """
+        try:
+            jobs = self._batcher.admit(len(images), time.monotonic() + timeout_s)
+        except ServiceError:
+            self._metrics.count_refused_images(len(images))
+            raise
+        for job, image in zip(jobs, images, strict=True):
+            job.future.add_done_callback(self._metrics.observe_image)
+            self._decoders.submit(self._decode, job, image)
+        return [job.future for job in jobs]
+
+    def healthy(self) -> bool:
+        """Whether the engine makes progress: no run is stuck, and the last one succeeded.
+
+        Free after a success; after a failure it is a real run that has to succeed.
+        """
+        if self._batcher.longest_run_s() > max(STALLED_S, STALLED_RUNS * self._warm_run_s):
+            return False
+        if self._batcher.last_run_failed:
+            (job,) = self._batcher.admit(1, time.monotonic() + STALLED_S)
+            self._batcher.put(job, self._blank()[0])
+            try:
+                job.future.result(STALLED_S)
+            except (ServiceError, TimeoutError):
+                return False
+        return True
+
+    def close(self) -> None:
+        """Finish what was submitted and stop."""
+        self._decoders.shutdown()
+        self._batcher.close()
+
+    def _decode(self, job: Job, image: bytes) -> None:
+        if job.future.cancelled() or job.expired:
+            self._batcher.drop(job, RequestTimeout("the image waited too long to be decoded"))
+            return
+        started = time.monotonic()
+        try:
+            pixels = preprocess(image, self.card.preprocessing, self._max_pixels)
+        except Exception as error:
+            self._batcher.drop(job, error)
+            return
+        job.decode_s = time.monotonic() - started
+        self._batcher.put(job, pixels)
+
+    def _blank(self) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+        size = self.card.image_size
+        return np.full((1, size, size, 3), 128, np.uint8)
+
+    def _warm_up(self) -> float:
+        """Embed a grey image; seconds it took."""
+        started = time.monotonic()
+        vectors = self.model.run(self._blank())
+        if vectors.shape != (1, self.card.embedding_dim) or not np.isfinite(vectors).all():
+            raise ArtifactError(
+                f"the model gives {vectors.shape} where its card promises "
+                f"{self.card.embedding_dim} numbers, or some are not finite; export it again"
+            )
+        return time.monotonic() - started

@@ -1,0 +1,89 @@
+"""What can go wrong, each with its HTTP status and code; raised where the fact is known.
+
+`api.errors` turns them into responses; nothing else knows of HTTP statuses.
+"""
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """A request that could not be answered.
+
+    Attributes:
+        param: the part of the request at fault, such as `files[1]`, where there is one.
+        retry_after_s: seconds after which trying again makes sense, where it does.
+    """
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    type: ClassVar[str] = "invalid_request_error"
+
+    def __init__(
+        self, message: str, *, param: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+
+class InvalidRequest(ServiceError):
+    """The request is not of the door's form."""
+
+    status, code = 400, "invalid_request"
+
+
+class RequestTooLarge(ServiceError):
+    """More bytes than `SWIN_MAX_REQUEST_BYTES`."""
+
+    status, code = 413, "request_too_large"
+
+
+class ImageTooLarge(ServiceError):
+    """More pixels than `SWIN_MAX_IMAGE_PIXELS`."""
+
+    status, code = 413, "image_too_large"
+
+
+class TooManyImages(ServiceError):
+    """More images than `SWIN_MAX_IMAGES_PER_REQUEST`."""
+
+    status, code = 413, "too_many_images"
+
+
+class UnsupportedMediaType(ServiceError):
+    """A content type the door does not take."""
+
+    status, code = 415, "unsupported_media_type"
+
+
+class InvalidImage(ServiceError):
+    """Not an image, a truncated one, or a format that is not served."""
+
+    status, code = 422, "invalid_image"
+
+
+class QueueFull(ServiceError):
+    """As many images are waiting as `SWIN_MAX_QUEUE_SIZE` allows."""
+
+    status, code, type = 429, "queue_full", "rate_limit_error"
+
+
+class NotReady(ServiceError):
+    """The service is starting, draining, or its engine failed."""
+
+    status, code, type = 503, "not_ready", "service_unavailable_error"
+
+
+class RequestTimeout(ServiceError):
+    """No answer within `SWIN_REQUEST_TIMEOUT_S`."""
+
+    status, code, type = 504, "timeout", "timeout_error"
+
+
+class ArtifactError(Exception):
+    """The model file cannot be served; the message is one line that says what to do."""
+
+
+class DeviceError(Exception):
+    """The device asked for cannot be had; the message is one line that says why."""

@@ -1,0 +1,120 @@
+"""An artifact in onnxruntime: uint8 pixels `[n, h, w, 3]` to float32 embeddings `[n, dim]`."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from pydantic import ValidationError
+
+from model_export.model_card import EMBEDDING, METADATA_KEY, PIXELS, ModelCard
+from service.errors import ArtifactError, DeviceError
+from service.preprocess import Pixels
+
+Vectors = npt.NDArray[np.float32]
+"""float32 `[n, dim]`, not normalised."""
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+HOW_TO_EXPORT = "make one with: python -m model_export NAME --output FILE"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded artifact; `run` may be called from several threads, which share the weights."""
+
+    card: ModelCard
+    provider: str
+    digest: str
+    session: ort.InferenceSession
+
+    def run(self, pixels: Pixels) -> Vectors:
+        """Embed uint8 `[n, height, width, 3]` RGB pixels; float32 `[n, dim]`, not normalised."""
+        vectors: Vectors = self.session.run([EMBEDDING], {PIXELS: pixels})[0]
+        return vectors
+
+
+def choose_device(asked: str) -> str:
+    """The device to run on: the one asked for, or for `auto` the first that onnxruntime offers.
+
+    Raises:
+        DeviceError: this onnxruntime was built without the device.
+    """
+    available = ort.get_available_providers()
+    if asked == "auto":
+        return "cuda" if PROVIDERS["cuda"] in available else "cpu"
+    if PROVIDERS[asked] not in available:
+        raise DeviceError(
+            f"SWIN_DEVICE={asked}, but the installed onnxruntime offers only "
+            f"{', '.join(available)}; install the gpu extra, or use SWIN_DEVICE=cpu"
+        )
+    return asked
+
+
+def load(path: Path | None, device: str, threads: int) -> Model:
+    """Load an artifact on a device, with `threads` CPU threads for a run.
+
+    Raises:
+        ArtifactError: no such file, not an ONNX model, or not one of ours.
+        DeviceError: onnxruntime offers the device but could not start it.
+    """
+    if path is None:
+        raise ArtifactError(f"SWIN_MODEL is not set: name an .onnx file; {HOW_TO_EXPORT}")
+    if not path.is_file():
+        raise ArtifactError(f"SWIN_MODEL={path} is not a file; {HOW_TO_EXPORT}")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # A spinning thread takes the decoder's core (measured: docs/decisions.md).
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        session = ort.InferenceSession(path, options, providers=[PROVIDERS[device]])
+    except Exception as error:  # onnxruntime raises a class of its own for each way to be damaged
+        raise ArtifactError(
+            f"SWIN_MODEL={path} cannot be loaded, it may be truncated; {HOW_TO_EXPORT} "
+            f"({_line(error)})"
+        ) from error
+    if session.get_providers()[0] != PROVIDERS[device]:
+        raise DeviceError(
+            f"onnxruntime could not start {PROVIDERS[device]} and fell back to "
+            f"{session.get_providers()[0]}; its CUDA or cuDNN libraries do not load"
+        )
+    card = _read_card(path, session)
+    return Model(card, PROVIDERS[device], _sha256(path), session)
+
+
+def _read_card(path: Path, session: ort.InferenceSession) -> ModelCard:
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        raise ArtifactError(f"SWIN_MODEL={path} has no model card; {HOW_TO_EXPORT}")
+    try:
+        card = ModelCard.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise ArtifactError(
+            f"SWIN_MODEL={path} has a model card this version cannot read "
+            f"({field}: {first['msg']}); export the checkpoint again"
+        ) from error
+    inputs = {value.name: (value.type, value.shape[1:]) for value in session.get_inputs()}
+    if inputs != {PIXELS: ("tensor(uint8)", [card.image_size, card.image_size, 3])}:
+        raise ArtifactError(f"SWIN_MODEL={path} does not take what its model card says; {inputs=}")
+    return card
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

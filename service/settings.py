@@ -1,0 +1,71 @@
+"""Every setting, once: from `SWIN_*` in the environment or the flag of the same name."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """Images to Swin Transformer embeddings over HTTP.
+
+    Each option can also be set in the environment: `--max-batch-size 8` is `SWIN_MAX_BATCH_SIZE=8`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="SWIN_",
+        frozen=True,
+        cli_prog_name="python -m service",
+        cli_kebab_case=True,
+        cli_hide_none_type=True,
+        cli_implicit_flags=True,
+    )
+
+    model: Path | None = Field(None, description="path of the .onnx file to serve")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 picks a free one")
+
+    device: Literal["auto", "cpu", "cuda", "tensorrt"] = Field(
+        "auto", description="where to run; anything but auto fails at start if it can't be had"
+    )
+    streams: Positive | None = Field(
+        None, description="runs at the same time (default: a CPU core each, 2 on a GPU)"
+    )
+    threads_per_stream: Positive | None = Field(
+        None, description="CPU threads of one run (default: cores / streams)"
+    )
+    max_batch_size: Positive | None = Field(
+        None, description="images in one run at the most (default: 1 on CPU, 32 on GPU)"
+    )
+    max_queue_delay_ms: float = Field(
+        0, ge=0, allow_inf_nan=False, description="wait this long for a batch to fill up"
+    )
+    max_queue_size: Positive = Field(
+        512, description="images that may wait; beyond it requests get 429"
+    )
+
+    request_timeout_s: Seconds = Field(30, description="a request is answered within this time")
+    shutdown_grace_s: Seconds = Field(
+        30, description="time for requests in flight to finish after SIGTERM"
+    )
+    max_request_bytes: Positive = Field(25 * 1024 * 1024, description="largest request body")
+    max_image_pixels: Positive = Field(64_000_000, description="largest image, width x height")
+    max_images_per_request: Positive = Field(256, description="most images in one request")
+
+    log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least level that is logged"
+    )
+
+    @model_validator(mode="after")
+    def _a_full_request_fits_the_queue(self) -> Self:
+        if self.max_images_per_request > self.max_queue_size:
+            raise ValueError(
+                f"max_images_per_request ({self.max_images_per_request}) exceeds max_queue_size "
+                f"({self.max_queue_size}): such a request could never be admitted"
+            )
+        return self
