@@ -1,1 +1,3 @@
 """Swin Transformer checkpoints to self-describing ONNX files."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,17 @@
+"""What can go wrong in an export that the person running it can put right."""
+
+
+class ExportError(Exception):
+    """An export that must not go on; the message is one line and says what to do about it."""
+
+
+class UnknownArchitectureError(ExportError):
+    """A name that the catalogue does not have."""
+
+
+class CheckpointError(ExportError):
+    """A checkpoint that cannot be read, or that does not hold the architecture asked for."""
+
+
+class VerificationError(ExportError):
+    """An artifact that computes something else than the network it was made from."""

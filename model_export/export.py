@@ -1,0 +1,99 @@
+"""From a checkpoint to one verified, self-describing ONNX file."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from onnxscript import GraphBuilder
+
+from model_export import __version__
+from model_export.catalog import Entry
+from model_export.checkpoints.canonical import Checkpoint
+from model_export.model_card import EMBEDDING, METADATA_KEY, PIXELS, ModelCard
+from model_export.swin import SwinTransformer
+from model_export.verify import verify
+
+OPSET = 20  # the first with Gelu
+IR_VERSION = 10
+
+
+def export(entry: Entry, checkpoint: Checkpoint, path: Path, name: str | None = None) -> ModelCard:
+    """Write the artifact to `path`, complete or not at all.
+
+    Args:
+        entry: What to build and how its images are prepared.
+        checkpoint: Its weights.
+        path: The .onnx file; an existing one is replaced once the new one is verified.
+        name: What the model is to be called; the architecture's name if not given.
+
+    Returns:
+        The card that the artifact carries, with the result of the verification.
+
+    Raises:
+        VerificationError: The artifact does not compute what the network does.
+    """
+    architecture = entry.architecture
+    with _replacing(path) as unfinished:
+        ir.save(build(entry, checkpoint), unfinished)
+        card = ModelCard(
+            name=name or architecture.name,
+            architecture=architecture.name,
+            embedding_dim=architecture.embedding_dim,
+            image_size=architecture.image_size,
+            patch_size=architecture.patch_size,
+            preprocessing=entry.preprocessing,
+            precision="fp32",
+            weights=checkpoint.weights,
+            pretrained=checkpoint.pretrained,
+            exporter=f"swin-embed {__version__}",
+            verification=verify(unfinished, entry, checkpoint),
+        )
+        _attach(card, unfinished)
+    return card
+
+
+def build(entry: Entry, checkpoint: Checkpoint) -> ir.Model:
+    """The network as a graph: uint8 [batch, H, W, 3] to float32 [batch, embedding_dim]."""
+    architecture = entry.architecture
+    side = architecture.image_size
+    graph = ir.Graph([], [], nodes=[], opset_imports={"": OPSET}, name=architecture.name)
+    builder = GraphBuilder(graph)
+    pixels = builder.input(PIXELS, dtype=ir.DataType.UINT8, shape=["batch", side, side, 3])
+    network = SwinTransformer(checkpoint.tensors, architecture, entry.preprocessing)
+    embedding = network(builder.op, pixels)
+    embedding.type = ir.TensorType(ir.DataType.FLOAT)
+    embedding.shape = ir.Shape(["batch", architecture.embedding_dim])
+    builder.add_output(embedding, EMBEDDING)
+    return ir.Model(graph, ir_version=IR_VERSION, producer_name="swin-embed")
+
+
+def _attach(card: ModelCard, path: Path) -> None:
+    """Add the card to the model in a file, without reading the file.
+
+    Protocol Buffers merge messages that are written one after the other, so the card, which tells
+    how the file was verified, can follow without the weights passing through memory again.
+    """
+    addition = onnx.ModelProto()
+    addition.metadata_props.add(key=METADATA_KEY, value=card.model_dump_json())
+    with path.open("ab") as file:
+        file.write(addition.SerializeToString())
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` that takes its place if all goes well and vanishes if not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    unfinished = Path(name)
+    try:
+        yield unfinished
+        # mkstemp's file is its owner's alone; a service under another user must read the artifact.
+        unfinished.chmod(0o644)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

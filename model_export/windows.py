@@ -1,0 +1,96 @@
+"""Where tokens stand: window order, cyclic shift, relative positions, attention mask. Pure NumPy.
+
+A stage's tokens are kept in *window order*: window after window, each window's tokens row by row.
+An order is an int64 array `[tokens]` that holds, for every place in the sequence, the raster index
+(`row * width + column`) of the token standing there. LayerNorm, MLP and residuals do not care about
+order, so only the places where it changes cost anything: one `Gather` each.
+
+`M` is the window's side, `N = M * M` its tokens, `W` the number of windows.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Order = npt.NDArray[np.int64]
+
+
+def window_order(height: int, width: int, window: int, shift: int = 0) -> Order:
+    """Order in which windows of the feature map, cyclically shifted, follow one another.
+
+    Args:
+        height: Rows of tokens, a multiple of `window`.
+        width: Columns of tokens, a multiple of `window`.
+        window: Side of a window, in tokens.
+        shift: How far the map is rolled towards the top left before it is partitioned.
+
+    Returns:
+        Raster index of the token at each place, int64 `[height * width]`.
+    """
+    raster = np.arange(height * width).reshape(height, width)
+    shifted = np.roll(raster, (-shift, -shift), axis=(0, 1))
+    # [height, width] -> [height / M, M, width / M, M] -> [height / M, width / M, M, M]
+    windows = shifted.reshape(height // window, window, width // window, window).swapaxes(1, 2)
+    return windows.reshape(-1)
+
+
+def places(order: Order) -> Order:
+    """Where each token stands: for every raster index its place in `order`, int64 `[tokens]`."""
+    inverse = np.empty_like(order)
+    inverse[order] = np.arange(order.size)
+    return inverse
+
+
+def reordering(current: Order, wanted: Order) -> Order:
+    """Index that gathers tokens standing in `current` order into `wanted` order, `[tokens]`."""
+    return places(current)[wanted]
+
+
+def merging_groups(height: int, width: int, current: Order, wanted: Order) -> Order:
+    """Index that gathers tokens into the 2 x 2 groups that patch merging concatenates.
+
+    Args:
+        height: Rows of tokens before merging, even.
+        width: Columns of tokens before merging, even.
+        current: Order of the tokens before merging, `[height * width]`.
+        wanted: Order of the merged tokens, `[height * width / 4]`.
+
+    Returns:
+        Place of each group's members, group after group, int64 `[height * width]`. Within a group:
+        top left, bottom left, top right, bottom right, as in the paper's implementation.
+    """
+    raster = np.arange(height * width).reshape(height // 2, 2, width // 2, 2)
+    # [height / 2, row, width / 2, column] -> [height / 2, width / 2, column, row]
+    groups = raster.transpose(0, 2, 3, 1).reshape(-1, 4)
+    return places(current)[groups[wanted]].reshape(-1)
+
+
+def relative_position_index(window: int) -> npt.NDArray[np.int64]:
+    """Row of the relative position bias table for every pair of tokens in a window.
+
+    Offsets between two tokens lie in [-M + 1, M - 1] along each axis; the table has a row for each
+    of the `(2M - 1) ** 2` pairs of offsets (paper, section 3.2, eq. 4).
+
+    Returns:
+        int64 `[N, N]`: query token, key token.
+    """
+    row, column = np.divmod(np.arange(window * window), window)
+    rows = row[:, None] - row[None, :] + window - 1
+    columns = column[:, None] - column[None, :] + window - 1
+    index: npt.NDArray[np.int64] = rows * (2 * window - 1) + columns
+    return index
+
+
+def attention_mask(height: int, width: int, window: int, shift: int) -> npt.NDArray[np.float32]:
+    """What SW-MSA adds to attention scores so that only neighbours in the image see each other.
+
+    The cyclic shift brings tokens from opposite edges into one window; pairs of tokens from
+    different sides of the seam get -100, the paper's implementation's value, all others 0.
+
+    Returns:
+        float32 `[W, N, N]`: window, query token, key token.
+    """
+    row, column = np.divmod(window_order(height, width, window, shift), width)
+    # Rows and columns below `shift` came round the edge; only the last windows hold any of them.
+    region = (2 * (row < shift) + (column < shift)).reshape(-1, window * window)
+    apart = region[:, :, None] != region[:, None, :]
+    return np.where(apart, np.float32(-100), np.float32(0))
