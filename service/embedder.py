@@ -77,6 +77,7 @@ class Embedder:
             self._metrics.count_refused_images(len(images))
             raise
         for job, image in zip(jobs, images, strict=True):
+            self._metrics.image_bytes.observe(len(image))
             job.future.add_done_callback(self._metrics.observe_image)
             self._decoders.submit(self._decode, job, image)
         return [job.future for job in jobs]
@@ -108,12 +109,13 @@ class Embedder:
             return
         started = time.monotonic()
         try:
-            pixels = preprocess(image, self.card.preprocessing, self._max_pixels)
+            picture = preprocess(image, self.card.preprocessing, self._max_pixels)
         except Exception as error:
             self._batcher.drop(job, error)
             return
         job.decode_s = time.monotonic() - started
-        self._batcher.put(job, pixels)
+        self._metrics.image_pixels.observe(picture.width * picture.height)
+        self._batcher.put(job, picture.pixels)
 
     def _blank(self) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         size = self.card.image_size

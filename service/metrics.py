@@ -12,6 +12,7 @@ from prometheus_client import (
     Info,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
 )
 
 from service.errors import ImageTooLarge, InvalidImage, RequestTimeout
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 SECONDS = [round(10 ** (step / 5), 4) for step in range(-15, 8)]
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+# The moment a series was created would be a second series for each, which nobody reads.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:

@@ -54,7 +54,15 @@ INTERPOLATIONS = {
 }
 
 
-def preprocess(data: bytes, recipe: Preprocessing, max_pixels: int) -> Pixels:
+class Picture(NamedTuple):
+    """An image ready for the network, and the size it had, in pixels."""
+
+    pixels: Pixels
+    width: int
+    height: int
+
+
+def preprocess(data: bytes, recipe: Preprocessing, max_pixels: int) -> Picture:
     """Decode an image, turn it upright, resize it and cut the centre.
 
     Resize and crop are one pass: only the part that is kept is resampled, at the positions at which
@@ -66,7 +74,7 @@ def preprocess(data: bytes, recipe: Preprocessing, max_pixels: int) -> Pixels:
         max_pixels: largest width x height that is decoded.
 
     Returns:
-        uint8 `[recipe.crop, recipe.crop, 3]`, RGB.
+        Its pixels, `[recipe.crop, recipe.crop, 3]`, and the size it was stored in.
 
     Raises:
         InvalidImage: not an image of a format in `FORMATS`, or a damaged one.
@@ -79,11 +87,16 @@ def preprocess(data: bytes, recipe: Preprocessing, max_pixels: int) -> Pixels:
     except Exception as error:  # a decoder may raise anything on damaged data
         raise InvalidImage(f"the image is damaged: {_reason(error)}") from error
     box = _crop_box(rgb.size, turn, recipe)
-    size = (recipe.crop, recipe.crop)
-    pixels = rgb.resize(size, INTERPOLATIONS[recipe.interpolation], box=box)
+    resampling = INTERPOLATIONS[recipe.interpolation]
+    if turn.swaps_axes:
+        # Pillow resamples rows, then columns, and rounds in between: keep to the upright order.
+        left, top, right, bottom = box
+        rgb = rgb.resize((rgb.width, recipe.crop), resampling, box=(0, top, rgb.width, bottom))
+        box = (left, 0, right, recipe.crop)
+    pixels = rgb.resize((recipe.crop, recipe.crop), resampling, box=box)
     if turn.transpose is not None:
         pixels = pixels.transpose(turn.transpose)
-    return np.asarray(pixels)
+    return Picture(np.asarray(pixels), *image.size)
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:

@@ -87,16 +87,24 @@ class _FormParser(MultiPartParser):
         )
         self.spool_max_size = settings.max_request_bytes
 
+    def close(self) -> None:
+        """Let go of all files, of parts that broke off too."""
+        for file in self._files_to_close_on_error:
+            file.close()
+
 
 async def _form_files(request: Request) -> list[Upload]:
     settings: Settings = request.app.state.settings
+    parser = _FormParser(request, settings)
     try:
-        form = await _FormParser(request, settings).parse()
+        form = await parser.parse()
+        files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
+        if not files:
+            raise InvalidRequest("the form has no file part named files", param="files")
+        return [Upload(f"files[{i}]", await file.read()) for i, file in enumerate(files)]
     except MultiPartException as error:
         if error.message.startswith("Too many files"):
             raise TooManyImages(error.message) from error
         raise InvalidRequest(f"the form cannot be read: {error.message}") from error
-    files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
-    if not files:
-        raise InvalidRequest("the form has no file part named files", param="files")
-    return [Upload(f"files[{i}]", await file.read()) for i, file in enumerate(files)]
+    finally:
+        parser.close()

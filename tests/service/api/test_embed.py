@@ -1,0 +1,152 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from tests.images import encode, jpeg, noise, photos
+from tests.service.test_preprocess import png_header
+
+JPEG = {"Content-Type": "image/jpeg"}
+
+
+def vectors(response):
+    assert response.status_code == 200, response.text
+    return np.array(response.json()["embeddings"], np.float32)
+
+
+def error(response, status: int, code: str) -> dict[str, str]:
+    body = response.json()
+    assert (response.status_code, body["error"]["code"]) == (status, code), body
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    return body["error"]
+
+
+def test_the_image_is_the_body(client):
+    response = client.post("/embed", content=jpeg("chelsea"), headers=JPEG)
+    (vector,) = vectors(response)
+    assert response.json()["dimensions"] == len(vector) == 128
+    assert response.json()["model"] == "swin_small_example_patch4_window4_32"
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("content_type", ["application/octet-stream", "image/png", None])
+def test_the_content_type_may_be_vague(client, content_type):
+    expected = vectors(client.post("/embed", content=jpeg("coffee"), headers=JPEG))
+    headers = {"Content-Type": content_type} if content_type else {}
+    assert np.array_equal(
+        vectors(client.post("/embed", content=jpeg("coffee"), headers=headers)), expected
+    )
+
+
+def test_a_form_has_many_images_in_order(client):
+    names = list(photos())
+    together = vectors(client.post("/embed", files=[("files", jpeg(name)) for name in names]))
+    for name, row in zip(names, together, strict=True):
+        alone = vectors(client.post("/embed", content=jpeg(name), headers=JPEG))
+        assert np.array_equal(row, alone[0])
+
+
+def test_normalize_false_gives_the_model_s_own_scale(client):
+    image = jpeg("rocket")
+    (unit,) = vectors(client.post("/embed", content=image, headers=JPEG))
+    raw_answer = client.post("/embed?normalize=false", content=image, headers=JPEG)
+    (raw,) = vectors(raw_answer)
+    assert np.linalg.norm(raw) != pytest.approx(1, abs=0.01)
+    assert np.allclose(raw / np.linalg.norm(raw), unit, atol=1e-6)
+
+
+def test_a_1x1_image_is_an_image(client):
+    assert np.isfinite(vectors(client.post("/embed", content=encode(noise(1, 1))))).all()
+
+
+BAD = {
+    "text": (b"hello", JPEG, 422, "invalid_image"),
+    "truncated": (jpeg("china")[:20_000], JPEG, 422, "invalid_image"),
+    "empty": (b"", JPEG, 400, "invalid_request"),
+    "huge header": (png_header(20_000, 20_000), JPEG, 413, "image_too_large"),
+    "30 MB of zeros": (b"\0" * 30_000_000, JPEG, 413, "request_too_large"),
+    "20 MB of zeros": (b"\0" * 20_000_000, JPEG, 422, "invalid_image"),
+    "a web form": (b"a=b", {"Content-Type": "application/x-www-form-urlencoded"})
+    + (415, "unsupported_media_type"),
+    "JSON": (b"{}", {"Content-Type": "application/json"}, 415, "unsupported_media_type"),
+    "a form without a boundary": (b"--x", {"Content-Type": "multipart/form-data"})
+    + (400, "invalid_request"),
+    "a form that breaks off": (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\nabc',
+        {"Content-Type": "multipart/form-data; boundary=x"},
+        400,
+        "invalid_request",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gets_its_error_and_hurts_nobody_else(client, case):
+    content, headers, status, code = BAD[case]
+    before = vectors(client.post("/embed", content=jpeg("chelsea"), headers=JPEG))
+    error(client.post("/embed", content=content, headers=headers), status, code)
+    after = vectors(client.post("/embed", content=jpeg("chelsea"), headers=JPEG))
+    assert np.array_equal(before, after)
+
+
+def test_a_body_of_unknown_length_is_bounded_too(serve):
+    client = serve(max_request_bytes=1000)
+    chunks = (b"\0" * 300 for _ in range(10))
+    error(client.post("/embed", content=chunks, headers=JPEG), 413, "request_too_large")
+
+
+def test_the_bad_image_of_a_form_is_named(client):
+    files = [("files", jpeg("coffee")), ("files", b"no image"), ("files", jpeg("china"))]
+    assert error(client.post("/embed", files=files), 422, "invalid_image")["param"] == "files[1]"
+
+
+def test_a_form_without_files(client):
+    answer = client.post("/embed", files=[("pictures", jpeg("coffee"))])
+    assert error(answer, 400, "invalid_request")["param"] == "files"
+
+
+@pytest.mark.parametrize("count", [3, 100])
+def test_too_many_images(serve, count):
+    client = serve(max_images_per_request=2)
+    files = [("files", encode(noise(4, 4)))] * count
+    error(client.post("/embed", files=files), 413, "too_many_images")
+
+
+def test_normalize_must_be_a_boolean(client):
+    answer = client.post("/embed?normalize=maybe", content=jpeg("coffee"), headers=JPEG)
+    assert error(answer, 400, "invalid_request")["param"] == "normalize"
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back(serve, monkeypatch):
+    client = serve(max_queue_size=2, max_images_per_request=2)
+    batcher = client.app.state.lifecycle.embedder._batcher
+    monkeypatch.setattr(batcher, "depth", 1)
+    answer = client.post("/embed", files=[("files", jpeg("coffee"))] * 2)
+    error(answer, 429, "queue_full")
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+def test_no_answer_in_time(serve):
+    client = serve(request_timeout_s=1e-6)
+    error(client.post("/embed", content=jpeg("coffee"), headers=JPEG), 504, "timeout")
+
+
+def test_unknown_paths_and_methods_have_the_same_shape(client):
+    error(client.get("/nothing"), 404, "not_found")
+    error(client.delete("/embed"), 405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("max_batch_size", [1, 8])
+def test_an_image_s_bits_depend_on_nothing_else(serve, max_batch_size):
+    """Alone, in a form with 15 others, and under 32 concurrent clients."""
+    client = serve(max_batch_size=max_batch_size)
+    images = [encode(noise(40 + i, 40, seed=i)) for i in range(16)]
+
+    def post(image: bytes) -> bytes:
+        return vectors(client.post("/embed?normalize=false", content=image))[0].tobytes()
+
+    alone = [post(image) for image in images]
+    form = vectors(client.post("/embed?normalize=false", files=[("files", i) for i in images]))
+    assert [row.tobytes() for row in form] == alone
+    with ThreadPoolExecutor(32) as clients:
+        assert list(clients.map(post, images * 8)) == alone * 8

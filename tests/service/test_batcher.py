@@ -1,0 +1,203 @@
+import threading
+import time
+from concurrent.futures import CancelledError
+
+import numpy as np
+import pytest
+
+from service.batcher import Batcher
+from service.errors import NotReady, QueueFull, RequestTimeout
+
+SOON = 10.0
+
+
+class Engine:
+    """A model that adds up pixels; its runs wait for the gate, and their batch sizes are kept."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.started = threading.Semaphore(0)
+        self.sizes: list[int] = []
+        self.error: Exception | None = None
+
+    def __call__(self, pixels):
+        self.sizes.append(len(pixels))
+        self.started.release()
+        assert self.gate.wait(SOON)
+        if self.error is not None:
+            raise self.error
+        return pixels.reshape(len(pixels), -1).sum(axis=1, keepdims=True).astype(np.float32)
+
+
+@pytest.fixture
+def engine():
+    return Engine()
+
+
+@pytest.fixture
+def make(engine):
+    made = []
+
+    def batcher(**options) -> Batcher:
+        made.append(
+            Batcher(engine, **{"streams": 1, "max_batch_size": 8, "capacity": 16} | options)
+        )
+        return made[-1]
+
+    yield batcher
+    engine.gate.set()
+    for one in made:
+        one.close()
+
+
+def image(value: int):
+    return np.full((2, 2, 3), value, np.uint8)
+
+
+def send(batcher: Batcher, *values: int, deadline: float | None = None):
+    jobs = batcher.admit(len(values), time.monotonic() + SOON if deadline is None else deadline)
+    for job, value in zip(jobs, values, strict=True):
+        batcher.put(job, image(value))
+    return [job.future for job in jobs]
+
+
+def occupy(batcher: Batcher, engine: Engine):
+    """Have the one stream hold a run until the gate opens."""
+    engine.gate.clear()
+    (future,) = send(batcher, 0)
+    assert engine.started.acquire(timeout=SOON)
+    return future
+
+
+def test_each_caller_gets_its_own_row(make):
+    futures = send(make(), 1, 2, 3)
+    assert [future.result(SOON).vector.tolist() for future in futures] == [[12], [24], [36]]
+
+
+def test_a_batch_is_what_queued_while_the_model_was_busy(make, engine):
+    batcher = make(max_batch_size=4)
+    first = occupy(batcher, engine)
+    others = [send(batcher, value)[0] for value in range(1, 7)]
+    engine.gate.set()
+    assert [future.result(SOON).vector[0] for future in [first, *others]] == [
+        12 * value for value in range(7)
+    ]
+    assert engine.sizes == [1, 4, 2]
+
+
+def test_timings_say_who_waited(make, engine):
+    batcher = make()
+    occupy(batcher, engine)
+    (waiting,) = send(batcher, 1)
+    engine.gate.set()
+    embedding = waiting.result(SOON)
+    assert embedding.queue_s > 0
+    assert embedding.inference_s > 0
+
+
+def test_a_delay_lets_a_batch_fill_up(make, engine):
+    batcher = make(max_delay_s=SOON, max_batch_size=3)
+    futures = [send(batcher, value)[0] for value in range(3)]
+    assert [future.result(SOON / 2).vector[0] for future in futures] == [0, 12, 24]
+    assert engine.sizes == [3]
+
+
+def test_depth_counts_those_who_wait_and_capacity_bounds_them(make, engine):
+    batcher = make(capacity=3)
+    occupy(batcher, engine)
+    assert batcher.depth == 0
+    futures = send(batcher, 1, 2)
+    assert batcher.depth == 2
+    with pytest.raises(QueueFull) as refusal:
+        batcher.admit(2, SOON)
+    assert refusal.value.retry_after_s
+    assert batcher.depth == 2
+    futures += send(batcher, 3)
+    engine.gate.set()
+    for future in futures:
+        future.result(SOON)
+    assert batcher.depth == 0
+
+
+def test_an_admitted_image_that_is_dropped_gives_its_place_back(make):
+    batcher = make(capacity=1)
+    (job,) = batcher.admit(1, time.monotonic() + SOON)
+    batcher.drop(job, ValueError("damaged"))
+    with pytest.raises(ValueError, match="damaged"):
+        job.future.result(SOON)
+    assert batcher.depth == 0
+
+
+def test_cancelled_images_do_not_cost_a_run(make, engine):
+    batcher = make()
+    occupy(batcher, engine)
+    stays, leaves = send(batcher, 1, 2)
+    assert leaves.cancel()
+    engine.gate.set()
+    assert stays.result(SOON).vector[0] == 12
+    with pytest.raises(CancelledError):
+        leaves.result(SOON)
+    assert engine.sizes == [1, 1]
+    assert batcher.depth == 0
+
+
+def test_expired_images_do_not_cost_a_run(make, engine):
+    batcher = make()
+    occupy(batcher, engine)
+    (late,) = send(batcher, 1, deadline=time.monotonic())
+    (in_time,) = send(batcher, 2)
+    engine.gate.set()
+    with pytest.raises(RequestTimeout):
+        late.result(SOON)
+    assert in_time.result(SOON).vector[0] == 24
+    assert engine.sizes == [1, 1]
+
+
+def test_a_failed_run_answers_each_waiter_and_the_next_one_works(make, engine):
+    batcher = make()
+    first = occupy(batcher, engine)
+    others = send(batcher, 1, 2)
+    engine.error = RuntimeError("out of memory")
+    engine.gate.set()
+    for future in [first, *others]:
+        with pytest.raises(NotReady):
+            future.result(SOON)
+    assert batcher.last_run_failed
+    engine.error = None
+    (after,) = send(batcher, 5)
+    assert after.result(SOON).vector[0] == 60
+    assert not batcher.last_run_failed
+
+
+def test_a_run_under_way_is_seen(make, engine):
+    batcher = make()
+    assert batcher.longest_run_s() == 0
+    future = occupy(batcher, engine)
+    assert batcher.longest_run_s() > 0
+    engine.gate.set()
+    future.result(SOON)
+
+
+def test_closing_answers_those_who_wait_and_refuses_others(make, engine):
+    batcher = make()
+    first = occupy(batcher, engine)
+    others = send(batcher, 1, 2)
+    closing = threading.Thread(target=batcher.close)
+    closing.start()
+    engine.gate.set()
+    closing.join(SOON)
+    assert not closing.is_alive()
+    assert all(future.done() for future in [first, *others])
+    with pytest.raises(NotReady):
+        batcher.admit(1, SOON)
+
+
+def test_streams_run_at_the_same_time(make, engine):
+    batcher = make(streams=2, max_batch_size=1)
+    engine.gate.clear()
+    futures = send(batcher, 1, 2)
+    assert engine.started.acquire(timeout=SOON)
+    assert engine.started.acquire(timeout=SOON)
+    engine.gate.set()
+    assert [future.result(SOON).vector[0] for future in futures] == [12, 24]

@@ -1,0 +1,132 @@
+"""The real thing: `python -m service` in a process of its own, on a real socket."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.images import encode, noise
+
+ROOT = Path(__file__).parents[2]
+SOON = 30
+
+
+@contextmanager
+def running(**settings):
+    """A service on a free port; yields the process and its base address, once it is ready."""
+    environment = {f"SWIN_{name.upper()}": str(value) for name, value in settings.items()}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", "--port", "0"],
+        env=os.environ | environment,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    address = ""
+    for line in process.stderr:
+        if found := re.search(r"running on (http://\S+)", line):
+            address = found[1]
+        if "lifecycle: ready" in line:
+            break
+    drained = threading.Thread(target=process.stderr.read)  # so that it never waits for us
+    drained.start()
+    try:
+        yield process, address
+    finally:
+        process.kill()
+        process.wait()
+        drained.join()
+        process.stderr.close()
+
+
+def get(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=SOON) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serves_then_stops_with_status_0(artifact, number):
+    with running(model=artifact) as (process, address):
+        image = encode(noise(8, 8))
+        request = urllib.request.Request(f"{address}/embed", image, {"Content-Type": "image/png"})
+        with urllib.request.urlopen(request, timeout=SOON) as response:
+            assert response.status == 200
+        assert get(f"{address}/health/ready") == 200
+        process.send_signal(number)
+        assert process.wait(SOON) == 0
+
+
+def all_in_flight(address: str, clients: int) -> bool:
+    with urllib.request.urlopen(f"{address}/metrics", timeout=SOON) as response:
+        return f"swin_requests_in_flight {clients + 1}.0" in response.read().decode()
+
+
+def test_a_request_in_flight_survives_sigterm(artifact):
+    image = encode(noise(2500, 2500))
+    with running(model=artifact) as (process, address):
+        answers = []
+
+        def post() -> None:
+            request = urllib.request.Request(
+                f"{address}/embed", image, {"Content-Type": "image/png"}
+            )
+            with urllib.request.urlopen(request, timeout=SOON) as response:
+                answers.append(response.status)
+
+        clients = [threading.Thread(target=post) for _ in range(8)]
+        for client in clients:
+            client.start()
+        while not all_in_flight(address, len(clients)):
+            pass
+        process.send_signal(signal.SIGTERM)
+        for client in clients:
+            client.join(SOON)
+        assert process.wait(SOON) == 0
+        assert answers == [200] * 8
+
+
+def failed(*arguments: str, **environment: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "--port", "0", *arguments],
+        env=os.environ | environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=SOON,
+    )
+    return done.returncode, done.stderr.strip().splitlines()[-1]
+
+
+def test_no_model():
+    code, line = failed()
+    assert code == 1
+    assert re.search(r"SWIN_MODEL is not set.*python -m model_export", line)
+
+
+def test_a_model_that_is_not_there():
+    code, line = failed(SWIN_MODEL="nowhere.onnx")
+    assert code == 1
+    assert "nowhere.onnx" in line
+
+
+def test_a_device_that_is_not_there(artifact):
+    code, line = failed("--model", str(artifact), "--device", "tensorrt")
+    assert code == 1
+    assert "SWIN_DEVICE=tensorrt" in line
+
+
+def test_a_setting_out_of_range():
+    code, line = failed(SWIN_MAX_QUEUE_SIZE="-1")
+    assert code == 2
+    assert line.startswith("SWIN_MAX_QUEUE_SIZE: ")

@@ -1,0 +1,82 @@
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from model_export.model_card import METADATA_KEY
+from service import model
+from service.errors import ArtifactError, DeviceError
+
+
+def test_a_loaded_artifact_knows_itself(artifact):
+    loaded = model.load(artifact, "cpu", threads=1)
+    assert loaded.provider == "CPUExecutionProvider"
+    assert loaded.card.embedding_dim == 128
+    assert loaded.run(np.zeros((3, 32, 32, 3), np.uint8)).shape == (3, 128)
+
+
+def test_no_file_named():
+    with pytest.raises(ArtifactError, match=r"SWIN_MODEL is not set.*model_export"):
+        model.load(None, "cpu", threads=1)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ArtifactError, match=r"nothing\.onnx is not a file.*model_export"):
+        model.load(tmp_path / "nothing.onnx", "cpu", threads=1)
+
+
+@pytest.mark.parametrize("kept", [0, 10, 0.5, 0.999])
+def test_truncated_file(tmp_path, artifact, kept):
+    data = artifact.read_bytes()
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(data[: int(kept * len(data)) if kept < 1 else kept])
+    with pytest.raises(ArtifactError, match=r"truncated|no model card"):
+        model.load(path, "cpu", threads=1)
+
+
+def with_card(artifact, path, card: str | None):
+    changed = onnx.load(artifact)
+    del changed.metadata_props[:]
+    if card is not None:
+        changed.metadata_props.add(key=METADATA_KEY, value=card)
+    onnx.save(changed, path)
+    return path
+
+
+def test_an_onnx_file_without_a_card(tmp_path, artifact):
+    path = with_card(artifact, tmp_path / "plain.onnx", None)
+    with pytest.raises(ArtifactError, match="no model card"):
+        model.load(path, "cpu", threads=1)
+
+
+@pytest.mark.parametrize("card", ["", "{}", '{"name": 3}'])
+def test_a_card_that_cannot_be_read(tmp_path, artifact, card):
+    path = with_card(artifact, tmp_path / "odd.onnx", card)
+    with pytest.raises(ArtifactError, match="export the checkpoint again"):
+        model.load(path, "cpu", threads=1)
+
+
+def test_a_card_that_does_not_fit_its_graph(tmp_path, artifact):
+    card = model.load(artifact, "cpu", threads=1).card.model_copy(update={"image_size": 64})
+    path = with_card(artifact, tmp_path / "odd.onnx", card.model_dump_json())
+    with pytest.raises(ArtifactError, match="does not take what its model card says"):
+        model.load(path, "cpu", threads=1)
+
+
+def test_a_device_this_onnxruntime_lacks(monkeypatch):
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(DeviceError, match="SWIN_DEVICE=cuda"):
+        model.choose_device("cuda")
+    assert model.choose_device("auto") == "cpu"
+    assert model.choose_device("cpu") == "cpu"
+
+
+def test_a_device_that_onnxruntime_offers_but_cannot_start(artifact, monkeypatch):
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(ort, "get_available_providers", lambda: both)
+    assert model.choose_device("auto") == "cuda"
+    with (
+        pytest.warns(UserWarning, match="CUDAExecutionProvider"),
+        pytest.raises(DeviceError, match="fell back to CPUExecutionProvider"),
+    ):
+        model.load(artifact, "cuda", threads=1)

@@ -1,0 +1,166 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from model_export.model_card import Preprocessing
+from service.errors import ImageTooLarge, InvalidImage
+from service.preprocess import ORIENTATION_TAG, preprocess
+from tests.images import encode, jpeg, noise, photos
+
+SWIN_224 = Preprocessing(resize=248, crop=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+MANY = 10**8
+
+
+def embeddable(data: bytes, recipe: Preprocessing = SWIN_224):
+    return preprocess(data, recipe, MANY).pixels
+
+
+def resize_then_crop(image: Image.Image, resize: int = 248, crop: int = 224):
+    """Resize and CenterCrop as torchvision does them, of which timm's transform is made."""
+    width, height = image.size
+    if width <= height:
+        size = (resize, int(resize * height / width))
+    else:
+        size = (int(resize * width / height), resize)
+    resized = image.resize(size, Image.Resampling.BICUBIC)
+    left, top = round((size[0] - crop) / 2), round((size[1] - crop) / 2)
+    return np.asarray(resized.crop((left, top, left + crop, top + crop)))
+
+
+def largest_difference(a, b) -> int:
+    return int(np.abs(a.astype(int) - b.astype(int)).max())
+
+
+@pytest.mark.parametrize("name", photos())
+def test_equals_resizing_everything_then_cropping(name):
+    image = photos()[name]
+    assert largest_difference(embeddable(encode(image)), resize_then_crop(image)) <= 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (17, 400), (640, 33), (224, 224), (249, 248)])
+def test_takes_any_size(size):
+    image = photos()["chelsea"].resize(size)
+    # 2: for very narrow images Pillow resamples columns first, and rounds in between.
+    assert largest_difference(embeddable(encode(image)), resize_then_crop(image)) <= 2
+
+
+def test_a_very_long_image_is_not_blown_up():
+    assert embeddable(encode(noise(20_000, 1))).shape == (224, 224, 3)
+
+
+def test_crop_and_stretch_recipes():
+    image = photos()["coffee"]
+    whole = SWIN_224.model_copy(update={"resize": 224})
+    assert largest_difference(embeddable(encode(image), whole), resize_then_crop(image, 224)) <= 1
+    stretch = SWIN_224.model_copy(update={"resize": 224, "resize_mode": "stretch"})
+    stretched = np.asarray(image.resize((224, 224), Image.Resampling.BICUBIC))
+    assert largest_difference(embeddable(encode(image), stretch), stretched) <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turns_upright_as_exif_says(orientation):
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = orientation
+    stored = noise(301, 250)
+    data = encode(stored, exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert largest_difference(embeddable(data), resize_then_crop(upright)) <= 1
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_ignores_an_orientation_that_means_nothing(orientation):
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = orientation
+    image = noise(50, 40)
+    assert np.array_equal(embeddable(encode(image, exif=exif)), embeddable(encode(image)))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr"])
+def test_opaque_modes_become_rgb(mode):
+    image = photos()["chelsea"].convert(mode)
+    expected = resize_then_crop(image.convert("RGB"))
+    data = encode(image, "TIFF")
+    assert largest_difference(embeddable(data), expected) <= 1
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparent_becomes_white(mode):
+    image = Image.new("RGBA", (300, 300), (200, 10, 10, 0)).convert(mode)
+    assert (embeddable(encode(image)) == 255).all()
+
+
+def test_palette_with_a_transparent_colour_becomes_white():
+    image = Image.new("P", (300, 300), 3)
+    image.putpalette([0, 0, 0] * 256)
+    assert (embeddable(encode(image, "PNG", transparency=3)) == 255).all()
+    assert (embeddable(encode(image, "PNG", transparency=4)) == 0).all()
+
+
+def test_half_transparent_is_blended_over_white():
+    image = Image.new("RGBA", (300, 300), (0, 0, 0, 128))
+    assert np.unique(embeddable(encode(image))) == pytest.approx(127, abs=1)
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped():
+    ramp = np.linspace(0, 65535, 300 * 300).reshape(300, 300)
+    image = Image.fromarray(ramp.astype(np.uint16))
+    expected = Image.fromarray(np.rint(ramp / 257).astype(np.uint8)).convert("RGB")
+    assert largest_difference(embeddable(encode(image)), resize_then_crop(expected)) <= 1
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_formats(form):
+    assert embeddable(encode(photos()["coffee"], form)).shape == (224, 224, 3)
+
+
+def test_first_frame_of_an_animation():
+    first, second = noise(60, 60, seed=1).quantize(), noise(60, 60, seed=2).quantize()
+    still = encode(first, "GIF")
+    animated = encode(first, "GIF", save_all=True, append_images=[second] * 3)
+    assert np.array_equal(embeddable(animated), embeddable(still))
+
+
+@pytest.mark.parametrize("form", ["PPM", "ICO", "PCX", "TGA"])
+def test_other_formats_are_refused(form):
+    with pytest.raises(InvalidImage, match="known format"):
+        embeddable(encode(noise(32, 32), form))
+
+
+@pytest.mark.parametrize("data", [b"", b"hello, I am text", b"\0" * 1000, b"\x89PNG\r\n\x1a\n"])
+def test_not_an_image(data):
+    with pytest.raises(InvalidImage):
+        embeddable(data)
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
+def test_a_truncated_image_is_refused(kept):
+    data = jpeg("china")
+    with pytest.raises(InvalidImage):
+        embeddable(data[: int(len(data) * kept)])
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds one row's worth of nothing."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 10)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+
+
+@pytest.mark.parametrize("side", [9_000, 12_000, 20_000, 2**31 - 1])
+def test_a_huge_image_is_refused_by_its_header(side):
+    with pytest.raises(ImageTooLarge, match=r"pixels"):
+        preprocess(png_header(side, side), SWIN_224, 64_000_000)
+
+
+def test_the_pixel_limit_is_inclusive():
+    data = encode(noise(100, 100))
+    assert preprocess(data, SWIN_224, 10_000)[1:] == (100, 100)
+    with pytest.raises(ImageTooLarge, match="100 x 100"):
+        preprocess(data, SWIN_224, 9_999)
