@@ -38,7 +38,7 @@ def export(entry: Entry, checkpoint: Checkpoint, path: Path, name: str | None = 
     """
     architecture = entry.architecture
     with _replacing(path) as unfinished:
-        ir.save(build(entry, checkpoint), unfinished)
+        _write(build(entry, checkpoint), unfinished)
         card = ModelCard(
             name=name or architecture.name,
             architecture=architecture.name,
@@ -71,16 +71,31 @@ def build(entry: Entry, checkpoint: Checkpoint) -> ir.Model:
     return ir.Model(graph, ir_version=IR_VERSION, producer_name="swin-embed")
 
 
-def _attach(card: ModelCard, path: Path) -> None:
-    """Add the card to the model in a file, without reading the file.
+# Protocol Buffers merge messages that stand one after the other. So a file can be written piece by
+# piece: tensors need no second and third copy in memory, and the card, which tells how the file was
+# verified, can follow afterwards.
 
-    Protocol Buffers merge messages that are written one after the other, so the card, which tells
-    how the file was verified, can follow without the weights passing through memory again.
-    """
-    addition = onnx.ModelProto()
-    addition.metadata_props.add(key=METADATA_KEY, value=card.model_dump_json())
+
+def _write(model: ir.Model, path: Path) -> None:
+    """Write a model tensor by tensor: the graph first, then each of its initializers."""
+    initializers = model.graph.initializers
+    tensors = {n: t for n, v in initializers.items() if (t := v.const_value) is not None}
+    initializers.clear()
+    with path.open("wb") as file:
+        file.write(ir.to_proto(model).SerializeToString())
+        for name, tensor in tensors.items():
+            piece = onnx.ModelProto()
+            piece.graph.initializer.add().CopyFrom(ir.to_proto(tensor))
+            piece.graph.initializer[0].name = name
+            file.write(piece.SerializeToString())
+
+
+def _attach(card: ModelCard, path: Path) -> None:
+    """Add the card to the model in a file."""
+    piece = onnx.ModelProto()
+    piece.metadata_props.add(key=METADATA_KEY, value=card.model_dump_json())
     with path.open("ab") as file:
-        file.write(addition.SerializeToString())
+        file.write(piece.SerializeToString())
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from model_export.checkpoints.canonical import Checkpoint, Shapes, shapes
 from model_export.errors import CheckpointError
 from model_export.model_card import Weights
 
-FLOATS = {"F16", "F32", "F64"}
+FLOATS = ("F16", "F32", "F64")
 
 
 def read(path: Path, architecture: Architecture) -> Checkpoint:
@@ -36,7 +36,7 @@ def read(path: Path, architecture: Architecture) -> Checkpoint:
                 {name: shapes(architecture)[canonical] for name, canonical in names.items()},
             )
             wrong += [
-                f"{name} holds {tensor.get_dtype()}, not one of {', '.join(sorted(FLOATS))}"
+                f"{name} holds {tensor.get_dtype()}, not F16, F32 or F64"
                 for name, tensor in rest.items()
                 if tensor.get_dtype() not in FLOATS
             ]

@@ -1,0 +1,45 @@
+"""The check every export runs: does its reference agree, does it notice mistakes?"""
+
+import numpy as np
+import pytest
+
+from model_export import swin, verify
+from model_export.errors import VerificationError
+from model_export.export import export
+from tests.model_export.weights import lively
+from tests.reference import swin as reference
+from tests.small_model import SMALL_MODEL
+
+ARCHITECTURE, PREPROCESSING = SMALL_MODEL.architecture, SMALL_MODEL.preprocessing
+
+
+def test_the_shipped_reference_equals_the_one_written_for_reading():
+    checkpoint = lively(ARCHITECTURE)
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    shipped = verify.reference(pixels, checkpoint.tensors, ARCHITECTURE, PREPROCESSING)
+    for_reading = reference.embed(
+        pixels[0],
+        checkpoint.tensors,
+        mean=PREPROCESSING.mean,
+        std=PREPROCESSING.std,
+        patch=ARCHITECTURE.patch_size,
+        window=ARCHITECTURE.window,
+        depths=ARCHITECTURE.depths,
+        heads=ARCHITECTURE.heads,
+    )
+    np.testing.assert_allclose(shipped[0], for_reading, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("mistaken", "mistake"),
+    [
+        ("relative_position_index", lambda right: lambda *a: right(*a).T),
+        ("attention_mask", lambda right: lambda *a: np.zeros_like(right(*a))),
+        ("merging_groups", lambda right: lambda *a: right(*a).reshape(-1, 4)[:, ::-1].reshape(-1)),
+    ],
+)
+def test_a_mistake_in_the_geometry_stops_the_export(monkeypatch, tmp_path, mistaken, mistake):
+    right = getattr(swin.windows, mistaken)
+    monkeypatch.setattr(swin.windows, mistaken, mistake(right))
+    with pytest.raises(VerificationError, match="it was not kept"):
+        export(SMALL_MODEL, lively(ARCHITECTURE), tmp_path / "small.onnx")
