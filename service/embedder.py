@@ -11,8 +11,11 @@ from service import model, resources
 from service.batcher import Batcher, Embedding, Job
 from service.errors import ArtifactError, RequestTimeout, ServiceError
 from service.metrics import Metrics
-from service.preprocess import preprocess
+from service.preprocess import Pixels, preprocess
 from service.settings import Settings
+
+Image = bytes | Pixels
+"""An encoded image, or pixels as the model takes them: uint8 `[image_size, image_size, 3]`."""
 
 STALLED_RUNS = 20
 STALLED_S = 5.0
@@ -61,8 +64,8 @@ class Embedder:
                 self.card.weights.source,
             )
 
-    def submit(self, images: Sequence[bytes], timeout_s: float) -> list[Future[Embedding]]:
-        """Start embedding encoded images, all of them or none.
+    def submit(self, images: Sequence[Image], timeout_s: float) -> list[Future[Embedding]]:
+        """Start embedding images, all of them or none; pixels need no decoding.
 
         Each future gives an `Embedding` or raises a `ServiceError`; cancelling it drops the image's
         work where that has not begun.
@@ -77,9 +80,12 @@ class Embedder:
             self._metrics.count_refused_images(len(images))
             raise
         for job, image in zip(jobs, images, strict=True):
-            self._metrics.image_bytes.observe(len(image))
             job.future.add_done_callback(self._metrics.observe_image)
-            self._decoders.submit(self._decode, job, image)
+            if isinstance(image, bytes):
+                self._metrics.image_bytes.observe(len(image))
+                self._decoders.submit(self._decode, job, image)
+            else:
+                self._batcher.put(job, image)
         return [job.future for job in jobs]
 
     def healthy(self) -> bool:

@@ -33,6 +33,12 @@ class InvalidRequest(ServiceError):
     status, code = 400, "invalid_request"
 
 
+class NotAcceptable(ServiceError):
+    """No form of answer that the `Accept` header allows."""
+
+    status, code = 406, "not_acceptable"
+
+
 class RequestTooLarge(ServiceError):
     """More bytes than `SWIN_MAX_REQUEST_BYTES`."""
 

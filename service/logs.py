@@ -8,7 +8,10 @@ import orjson
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, message, and any exception."""
+    """One JSON object a line: time (UTC), level, logger, message, any exception.
+
+    A record's `fields` (`extra={"fields": {...}}`) become keys of their own.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line of JSON."""
@@ -18,6 +21,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **getattr(record, "fields", {}),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

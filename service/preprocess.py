@@ -18,7 +18,12 @@ Box = tuple[float, float, float, float]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
+SIGNATURE_BYTES = 16
+"""As many as Pillow hands to a format that is asked whether a file is its own."""
+
 ORIENTATION_TAG = 0x0112
+
+Image.init()
 
 
 class Turn(NamedTuple):
@@ -97,6 +102,13 @@ def preprocess(data: bytes, recipe: Preprocessing, max_pixels: int) -> Picture:
     if turn.transpose is not None:
         pixels = pixels.transpose(turn.transpose)
     return Picture(np.asarray(pixels), *image.size)
+
+
+def may_be_image(head: bytes) -> bool:
+    """Whether a file's first `SIGNATURE_BYTES` are those of a format in `FORMATS`."""
+    answers = [accept(head) for form in FORMATS if (accept := Image.OPEN[form][1])]
+    # A format that this Pillow was built without answers with a warning's text.
+    return any(answer and not isinstance(answer, str) for answer in answers)
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:

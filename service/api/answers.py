@@ -1,24 +1,27 @@
 """What the doors share: a request's images in, all of its embeddings out, or one error."""
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from fastapi import Request
+from starlette.datastructures import State
 
-from service.batcher import Embedding, Vector
-from service.embedder import Embedder
+from service.batcher import Embedding
+from service.embedder import Embedder, Image
 from service.errors import RequestTimeout, ServiceError, TooManyImages
+from service.metrics import Metrics
 from service.settings import Settings
 
 
 @dataclass(frozen=True)
 class Upload:
-    """An encoded image and the part of the request it came in, such as `files[1]`."""
+    """An image and the part of the request it came in, such as `files[1]`."""
 
     param: str | None
-    data: bytes
+    data: Image
 
 
 def embedder(request: Request) -> Embedder:
@@ -28,18 +31,34 @@ def embedder(request: Request) -> Embedder:
 
 
 async def embed_all(request: Request, uploads: Sequence[Upload]) -> list[Embedding]:
-    """Embed a request's images, as a whole: the first error ends it and drops what is left.
+    """Embed an HTTP request's images, as a whole, and note what its trace should tell.
 
     Raises:
         ServiceError: with the `param` of the image at fault.
     """
-    settings: Settings = request.app.state.settings
+    request.state.images = len(uploads)
+    embeddings = await compute(request.app.state, uploads)
+    request.state.stages = stages(embeddings)
+    return embeddings
+
+
+async def compute(service: State, uploads: Sequence[Upload]) -> list[Embedding]:
+    """Embed a request's images, as a whole: the first error ends it and drops what is left.
+
+    Args:
+        service: the state of the application.
+        uploads: the request's images.
+
+    Raises:
+        ServiceError: with the `param` of the image at fault.
+    """
+    settings: Settings = service.settings
     if len(uploads) > settings.max_images_per_request:
         raise TooManyImages(
             f"{len(uploads)} images in a request, at most {settings.max_images_per_request} allowed"
         )
     timeout_s = settings.request_timeout_s
-    futures = embedder(request).submit([upload.data for upload in uploads], timeout_s)
+    futures = service.lifecycle.embedder.submit([upload.data for upload in uploads], timeout_s)
     answers = [asyncio.wrap_future(future) for future in futures]
     try:
         async with asyncio.timeout(timeout_s):
@@ -56,9 +75,24 @@ async def embed_all(request: Request, uploads: Sequence[Upload]) -> list[Embeddi
     return [answer.result() for answer in answers]
 
 
-def unit_length(vector: Vector) -> Vector:
-    """A vector over its L2 norm: float32 `[dim]`. One at a time, so that its bits are its own."""
-    return vector / np.linalg.norm(vector)
+def stages(embeddings: Sequence[Embedding]) -> dict[str, float]:
+    """Seconds in each stage, of the image that was longest in it."""
+    return {
+        "decode": max(embedding.decode_s for embedding in embeddings),
+        "queue": max(embedding.queue_s for embedding in embeddings),
+        "inference": max(embedding.inference_s for embedding in embeddings),
+    }
+
+
+@contextlib.contextmanager
+def encoding(request: Request) -> Iterator[None]:
+    """Time the making of an answer's body, for the metrics and the request's trace."""
+    started = time.monotonic()
+    yield
+    metrics: Metrics = request.app.state.metrics
+    seconds = time.monotonic() - started
+    metrics.encode.observe(seconds)
+    request.state.stages["encode"] = seconds
 
 
 def _error(answer: "asyncio.Future[Embedding]") -> BaseException | None:

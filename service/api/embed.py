@@ -1,6 +1,5 @@
 """`POST /embed`: an image as the body, or a form with many; the door for people and curl."""
 
-import time
 from typing import Annotated
 
 import orjson
@@ -9,9 +8,11 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
-from service.api.answers import Upload, embed_all, embedder, unit_length
-from service.errors import InvalidRequest, TooManyImages, UnsupportedMediaType
-from service.metrics import Metrics
+from service.api.accept import best
+from service.api.answers import Upload, embed_all, embedder, encoding
+from service.api.vectors import Dtype, rows
+from service.errors import InvalidRequest, NotAcceptable, TooManyImages, UnsupportedMediaType
+from service.preprocess import SIGNATURE_BYTES, may_be_image
 from service.settings import Settings
 
 router = APIRouter(tags=["embed"])
@@ -19,6 +20,13 @@ router = APIRouter(tags=["embed"])
 ACCEPTED = (
     "send an image (Content-Type: image/* or application/octet-stream) or multipart/form-data"
 )
+
+DTYPES = (
+    "float32 and float16 are IEEE 754; int8 is rint(x / scale) with scale = max|x| / 127 of each "
+    "vector, which X-Embedding-Scales (and scales in JSON) tells; binary is a bit a number, 1 "
+    "where it is above zero, eight to a byte, the first in the highest bit"
+)
+JSON, RAW, NPY = "application/json", "application/octet-stream", "application/x-npy"
 
 
 @router.post(
@@ -49,20 +57,36 @@ ACCEPTED = (
 async def embed(
     request: Request,
     normalize: Annotated[bool, Query(description="scale vectors to unit length")] = True,
+    dtype: Annotated[Dtype, Query(description=DTYPES)] = "float32",
 ) -> Response:
-    """Embed the body, or each `files` part of a form, in order."""
-    uploads = await _uploads(request)
-    embeddings = await embed_all(request, uploads)
-    started = time.monotonic()
-    vectors = [embedding.vector for embedding in embeddings]
-    if normalize:
-        vectors = [unit_length(vector) for vector in vectors]
-    card = embedder(request).card
-    answer = {"model": card.name, "dimensions": card.embedding_dim, "embeddings": vectors}
-    body = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
-    metrics: Metrics = request.app.state.metrics
-    metrics.encode.observe(time.monotonic() - started)
-    return Response(body, media_type="application/json")
+    """Embed the body, or each `files` part of a form, in order.
+
+    The answer is JSON, raw little-endian rows or a NumPy file, as `Accept` prefers.
+    """
+    media_type = best(request.headers.get("accept", ""), (JSON, RAW, NPY))
+    if media_type is None:
+        raise NotAcceptable(f"an answer can be {JSON}, {RAW} or {NPY}; name one in Accept")
+    embeddings = await embed_all(request, await _uploads(request))
+    with encoding(request):
+        vectors = rows(embeddings, normalize=normalize, dtype=dtype)
+        headers = {"X-Embedding-Shape": vectors.shape, "Vary": "Accept"}
+        if vectors.scales is not None:
+            headers["X-Embedding-Scales"] = ",".join(map(str, vectors.scales))
+        if media_type == RAW:
+            body = vectors.array.tobytes()
+        elif media_type == NPY:
+            body = vectors.npy()
+        else:
+            card = embedder(request).card
+            answer = {
+                "model": card.name,
+                "dimensions": card.embedding_dim,
+                "embeddings": vectors.array,
+            }
+            if vectors.scales is not None:
+                answer["scales"] = vectors.scales
+            body = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(body, headers=headers, media_type=media_type)
 
 
 async def _uploads(request: Request) -> list[Upload]:
@@ -72,10 +96,21 @@ async def _uploads(request: Request) -> list[Upload]:
         return await _form_files(request)
     if not media_type.startswith("image/") and media_type != "application/octet-stream":
         raise UnsupportedMediaType(f"cannot embed {media_type}: {ACCEPTED}")
-    body = await request.body()
+    body = await _image(request)
     if not body:
         raise InvalidRequest(f"the body is empty: {ACCEPTED}")
     return [Upload(None, body)]
+
+
+async def _image(request: Request) -> bytes:
+    """The body; of one that cannot be an image only the beginning is kept, whatever its length."""
+    chunks: list[bytes] = []
+    head = b""
+    async for chunk in request.stream():
+        head += chunk[: SIGNATURE_BYTES - len(head)]
+        if len(head) < SIGNATURE_BYTES or may_be_image(head):
+            chunks.append(chunk)
+    return b"".join(chunks) or head
 
 
 class _FormParser(MultiPartParser):

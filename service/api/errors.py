@@ -74,5 +74,9 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 async def _internal_error(request: Request, error: Exception) -> Response:
     return error_response(
-        500, "the service failed on this request", type_="server_error", code="internal_error"
+        500,
+        "the service failed on this request",
+        type_="server_error",
+        code="internal_error",
+        headers={"X-Request-Id": request.state.request_id},  # this one passes the middleware by
     )

@@ -1,16 +1,33 @@
-"""What every request passes, as plain ASGI: it is counted and timed, and its body is bounded."""
+"""What every request passes, as plain ASGI: it is named, counted, timed, its body bounded."""
 
+import asyncio
+import logging
+import re
 import time
+import uuid
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import RequestTooLarge
 from service.metrics import Metrics
 
+REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
+"""An identifier that a client may choose: nothing that could break a header or a log line."""
+
+LINGER_S = 5.0
+
+PROBES = {"health", "metrics"}
+
+logger = logging.getLogger(__name__)
+
 
 class Observed:
-    """Counts and times requests by door, which is the first tag of the route that took them."""
+    """Names, counts, times and logs requests by door, the first tag of the route that took them.
+
+    The answer carries the client's `X-Request-Id`, or a new one, and `Server-Timing` with the
+    stages that `answers` noted in the request's state.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -22,11 +39,19 @@ class Observed:
             return
         status = 500
         started = time.perf_counter()
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
 
         async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                if stages := state.get("stages"):
+                    headers["Server-Timing"] = server_timing(stages)
             await send(message)
 
         self._metrics.in_flight.inc()
@@ -37,10 +62,42 @@ class Observed:
             tags = getattr(scope.get("route"), "tags", None) or ["none"]
             seconds = time.perf_counter() - started
             self._metrics.observe_request(tags[0], scope["method"], status, seconds)
+            log_request(request_id, tags[0], status, seconds, state)
+
+
+def server_timing(stages: dict[str, float]) -> str:
+    """Seconds by stage as a `Server-Timing` header, which has milliseconds."""
+    return ", ".join(f"{stage};dur={seconds * 1000:.3f}" for stage, seconds in stages.items())
+
+
+def log_request(
+    request_id: str, door: str, status: int, seconds: float, state: dict[str, object]
+) -> None:
+    """One line for an answered request, probes only at debug level.
+
+    Nothing of it is the client's own text but the request id, whose characters are harmless.
+    """
+    fields = {
+        "request_id": request_id,
+        "door": door,
+        "status": status,
+        "images": state.get("images", 0),
+        "seconds": round(seconds, 6),
+    }
+    stages = state.get("stages")
+    if isinstance(stages, dict):
+        fields |= {f"{stage}_s": round(seconds, 6) for stage, seconds in stages.items()}
+    line = " ".join(f"{name}={value}" for name, value in fields.items())
+    level = logging.DEBUG if door in PROBES else logging.INFO
+    logger.log(level, "answered %s", line, extra={"fields": fields})
 
 
 class Bounded:
-    """Ends a request whose body grows over `limit` bytes, declared or not, while it arrives."""
+    """Ends a request whose body grows over `limit` bytes, declared or not, while it arrives.
+
+    The answer is sent at once, and what still arrives is thrown away for `LINGER_S` before the
+    connection closes: a client that is busy sending would otherwise see a broken pipe, no answer.
+    """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self._app = app
@@ -50,19 +107,43 @@ class Bounded:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = int(Headers(scope=scope).get("content-length", "0"))
+        headers = Headers(scope=scope)
+        declared = int(headers.get("content-length", "0"))
         received = 0
+        too_large = False
+
+        def check(length: int) -> None:
+            nonlocal too_large
+            if length > self._limit:
+                too_large = True
+                raise RequestTooLarge(f"the request body may have at most {self._limit} bytes")
 
         async def counted() -> Message:
             nonlocal received
-            self._check(declared)
+            check(declared)
             message = await receive()
             received += len(message.get("body", b""))
-            self._check(received)
+            check(received)
             return message
 
-        await self._app(scope, counted, send)
+        async def lingering(message: Message) -> None:
+            ends = message["type"] == "http.response.body" and not message.get("more_body", False)
+            awaited = received == 0 and "expect" in headers  # the client waits for leave to send
+            if too_large and ends and not awaited:
+                await send({**message, "more_body": True})
+                await _discard(receive)
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(message)
 
-    def _check(self, length: int) -> None:
-        if length > self._limit:
-            raise RequestTooLarge(f"the request body may have at most {self._limit} bytes")
+        await self._app(scope, counted, lingering)
+
+
+async def _discard(receive: Receive) -> None:
+    """Read what still arrives, until the client is done or its time is up."""
+    try:
+        async with asyncio.timeout(LINGER_S):
+            message: Message = {"more_body": True}
+            while message.get("more_body", False):
+                message = await receive()
+    except TimeoutError:
+        pass

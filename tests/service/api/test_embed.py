@@ -1,3 +1,4 @@
+import io
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -53,6 +54,53 @@ def test_normalize_false_gives_the_model_s_own_scale(client):
     (raw,) = vectors(raw_answer)
     assert np.linalg.norm(raw) != pytest.approx(1, abs=0.01)
     assert np.allclose(raw / np.linalg.norm(raw), unit, atol=1e-6)
+
+
+def test_raw_rows_and_numpy_files(client):
+    files = [("files", jpeg("coffee")), ("files", jpeg("china"))]
+    expected = vectors(client.post("/embed", files=files))
+    raw = client.post("/embed", files=files, headers={"Accept": "application/octet-stream"})
+    assert raw.headers["Content-Type"] == "application/octet-stream"
+    assert raw.headers["X-Embedding-Shape"] == "2,128"
+    assert raw.content == expected.astype("<f4").tobytes()
+    npy = client.post("/embed", files=files, headers={"Accept": "application/x-npy"})
+    assert npy.headers["Content-Type"] == "application/x-npy"
+    assert np.array_equal(np.load(io.BytesIO(npy.content)), expected)
+
+
+def test_smaller_numbers(client):
+    image = jpeg("coffee")
+    (exact,) = vectors(client.post("/embed", content=image))
+    answer = client.post("/embed?dtype=int8", content=image)
+    body = answer.json()
+    assert answer.headers["X-Embedding-Scales"] == str(np.float32(body["scales"][0]))
+    restored = np.array(body["embeddings"][0]) * body["scales"][0]
+    assert np.abs(restored - exact).max() <= body["scales"][0] * 0.5001
+    binary = client.post(
+        "/embed?dtype=binary", content=image, headers={"Accept": "application/octet-stream"}
+    )
+    assert binary.headers["X-Embedding-Shape"] == "1,16"
+    assert np.array_equal(np.unpackbits(np.frombuffer(binary.content, np.uint8)), exact > 0)
+    half = client.post("/embed?dtype=float16", content=image)
+    assert np.allclose(vectors(half)[0], exact, atol=1e-3)
+
+
+def test_a_form_of_answer_we_do_not_have(client):
+    answer = client.post("/embed", content=jpeg("coffee"), headers={"Accept": "text/html"})
+    assert "application/x-npy" in error(answer, 406, "not_acceptable")["message"]
+
+
+def test_what_cannot_be_an_image_is_not_kept(client):
+    chunks = (b"\0" * 100_000 for _ in range(20))
+    error(client.post("/embed", content=chunks), 422, "invalid_image")
+    assert "swin_image_bytes_sum 16.0" in client.get("/metrics").text
+
+
+def test_an_image_in_small_pieces(client):
+    image = jpeg("coffee")
+    pieces = (image[i : i + 7] for i in range(0, len(image), 7))
+    whole = vectors(client.post("/embed", content=image))
+    assert np.array_equal(vectors(client.post("/embed", content=pieces)), whole)
 
 
 def test_a_1x1_image_is_an_image(client):

@@ -1,0 +1,41 @@
+"""Content negotiation: which of our media types an `Accept` header would rather have."""
+
+from collections.abc import Sequence
+
+
+def best(header: str, offers: Sequence[str]) -> str | None:
+    """The offer with the highest quality, the earliest among equals; None if none is acceptable.
+
+    The most specific range that matches an offer decides its quality (RFC 9110, 12.5.1).
+    """
+    ranges = [_range(part) for part in header.split(",") if part.strip()]
+    if not ranges:
+        return offers[0]
+    qualities = [_quality(offer, ranges) for offer in offers]
+    highest = max(qualities)
+    return offers[qualities.index(highest)] if highest > 0 else None
+
+
+def _range(part: str) -> tuple[str, float]:
+    media_type, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            return media_type, _number(value)
+    return media_type, 1.0
+
+
+def _number(text: str) -> float:
+    try:
+        quality = float(text)
+    except ValueError:
+        return 0.0
+    return quality if 0 <= quality <= 1 else 0.0
+
+
+def _quality(offer: str, ranges: Sequence[tuple[str, float]]) -> float:
+    for wanted in (offer, offer.partition("/")[0] + "/*", "*/*"):
+        matching = [quality for media_type, quality in ranges if media_type == wanted]
+        if matching:
+            return max(matching)
+    return 0.0

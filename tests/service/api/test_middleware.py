@@ -1,0 +1,58 @@
+import logging
+import re
+
+import pytest
+from starlette.exceptions import HTTPException
+
+from tests.images import encode, jpeg, noise
+
+
+def test_an_answer_has_an_id_and_its_timings(client):
+    answer = client.post("/embed", content=jpeg("coffee"))
+    assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-Id"])
+    timing = dict(part.split(";dur=") for part in answer.headers["Server-Timing"].split(", "))
+    assert list(timing) == ["decode", "queue", "inference", "encode"]
+    assert all(float(milliseconds) >= 0 for milliseconds in timing.values())
+    assert float(timing["inference"]) > 0
+
+
+def test_the_client_s_id_is_kept_in_answer_and_log(client, caplog):
+    with caplog.at_level(logging.INFO, "service.api.middleware"):
+        headers = {"X-Request-Id": "trace-1/a.b:c=@+"}
+        good = client.post("/embed", content=jpeg("coffee"), headers=headers)
+        bad = client.post("/embed", content=b"text", headers=headers)
+    for answer in (good, bad):
+        assert answer.headers["X-Request-Id"] == "trace-1/a.b:c=@+"
+    ok, invalid = (record.fields for record in caplog.records)
+    assert (ok["request_id"], ok["door"], ok["status"]) == ("trace-1/a.b:c=@+", "embed", 200)
+    assert ok["images"] == 1
+    assert ok["inference_s"] > 0
+    assert (invalid["request_id"], invalid["status"]) == ("trace-1/a.b:c=@+", 422)
+
+
+@pytest.mark.parametrize("hostile", ["", "two words", "a\tb", 'quo"te', "x" * 129, "é"])
+def test_an_unfit_id_is_replaced(client, hostile):
+    answer = client.get("/v1/models", headers={"X-Request-Id": hostile.encode("latin-1")})
+    assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-Id"])
+
+
+def test_probes_are_quiet(client, caplog):
+    with caplog.at_level(logging.INFO, "service.api.middleware"):
+        client.get("/health/ready")
+        client.get("/metrics")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("error", [RuntimeError("oops"), HTTPException(418)])
+def test_errors_have_the_id_too(client, monkeypatch, error):
+    monkeypatch.setattr("service.api.embed.embed_all", _raising(error))
+    answer = client.post("/embed", content=encode(noise(4, 4)), headers={"X-Request-Id": "mine"})
+    assert answer.status_code in {500, 418}
+    assert answer.headers.get_list("X-Request-Id") == ["mine"]
+
+
+def _raising(error):
+    async def fail(*_):
+        raise error
+
+    return fail
