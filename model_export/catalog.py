@@ -1,66 +1,38 @@
-"""The Swin family as data: which architectures there are and all their published names."""
+"""The Swin family as data: every published model, under all of its names."""
 
 import difflib
+import math
 from dataclasses import dataclass
 
+from model_export.architecture import Architecture
 from model_export.errors import UnknownArchitectureError
 from model_export.model_card import Preprocessing
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """The shape of a Swin Transformer (paper, section 3.3), everything that its weights determine.
+class Entry:
+    """A model people ask for by name: its architecture, how its images are prepared, its weights.
 
     Attributes:
-        name: The name the card carries.
-        image_size: Side of the square input, in pixels.
-        patch_size: Side of a patch, in pixels.
-        channels: `C`, the width of the first stage; it doubles with every stage.
-        depths: Blocks in each stage.
-        heads: Attention heads in each stage.
-        window: `M`, the side of an attention window, in tokens.
-        mlp_ratio: Hidden width of an MLP over the width of its stage.
+        architecture: What to build.
+        preprocessing: How the images it was trained on were prepared.
+        tag: What tells apart weights of one architecture; timm's tag, for example `ms_in22k`.
+        repository: Where the hub has the weights, if it does.
+        licence: Of the weights, if known.
+        aliases: Further names of the same weights.
     """
-
-    name: str
-    image_size: int
-    channels: int
-    depths: tuple[int, ...]
-    heads: tuple[int, ...]
-    window: int
-    patch_size: int = 4
-    mlp_ratio: int = 4
-
-    @property
-    def embedding_dim(self) -> int:
-        """Width of the last stage, which is that of the embedding."""
-        return self.stage_channels(len(self.depths) - 1)
-
-    def stage_channels(self, stage: int) -> int:
-        """Width of a stage's tokens: C, 2C, 4C, ..."""
-        return self.channels << stage
-
-    def stage_side(self, stage: int) -> int:
-        """Side of a stage's square feature map, in tokens; merging halves it."""
-        return self.image_size // self.patch_size >> stage
-
-    def stage_window(self, stage: int) -> int:
-        """Side of a stage's windows; a feature map smaller than `window` is one window."""
-        return min(self.window, self.stage_side(stage))
-
-    def shift(self, stage: int, block: int) -> int:
-        """Cyclic shift of a block: M // 2 in every second one, unless one window holds all."""
-        window = self.stage_window(stage)
-        return window // 2 if block % 2 and window < self.stage_side(stage) else 0
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A model people ask for by name: its architecture and how its images are prepared."""
 
     architecture: Architecture
     preprocessing: Preprocessing
+    tag: str = ""
+    repository: str | None = None
+    licence: str | None = None
     aliases: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The full name, as timm has it: the architecture's, a full stop, the tag."""
+        return f"{self.architecture.name}.{self.tag}" if self.tag else self.architecture.name
 
 
 def imagenet(image_size: int, resize: int) -> Preprocessing:
@@ -73,59 +45,155 @@ def imagenet(image_size: int, resize: int) -> Preprocessing:
     )
 
 
-# Evaluation transforms of the published models: 224 at a crop ratio of 0.9, 384 uncropped.
-AT_224 = imagenet(224, resize=248)
-AT_384 = imagenet(384, resize=384)
-
-TINY = ((2, 2, 6, 2), (3, 6, 12, 24))
-SMALL = ((2, 2, 18, 2), (3, 6, 12, 24))
-BASE = ((2, 2, 18, 2), (4, 8, 16, 32))
-LARGE = ((2, 2, 18, 2), (6, 12, 24, 48))
-
-IN1K = (".ms_in1k",)
-IN22K = (".ms_in22k", "_22k")
-IN22K_TO_IN1K = (
-    ".ms_in22k_ft_in1k",
-    "_22kto1k",
-    "_22kto1k_finetune",
-)
+def evaluation(image_size: int) -> Preprocessing:
+    """The published models' in timm: 384 uncropped, else a crop of 0.9 of the short side."""
+    return imagenet(image_size, math.floor(image_size / (1 if image_size == 384 else 0.9)))
 
 
-def _entry(
-    name: str,
-    channels: int,
-    depths_and_heads: tuple[tuple[int, ...], tuple[int, ...]],
-    window: int,
-    preprocessing: Preprocessing,
-    suffixes: tuple[str, ...],
-) -> Entry:
-    depths, heads = depths_and_heads
-    architecture = Architecture(name, preprocessing.crop, channels, depths, heads, window)
-    return Entry(architecture, preprocessing, tuple(name + suffix for suffix in suffixes))
+BLOCKS = {
+    "tiny": (96, (2, 2, 6, 2)),
+    "small": (96, (2, 2, 18, 2)),
+    "base": (128, (2, 2, 18, 2)),
+    "large": (192, (2, 2, 18, 2)),
+}
+"""Channels and depths; every published head has 32 channels."""
 
+
+def _v1(size: str, window: int, image_size: int) -> Architecture:
+    channels, depths = BLOCKS[size]
+    name = f"swin_{size}_patch4_window{window}_{image_size}"
+    return Architecture(name, image_size, channels, depths, _heads(channels), (window,) * 4)
+
+
+def _s3(size: str, depths: tuple[int, ...], windows: tuple[int, ...]) -> Architecture:
+    """S3, from a search of the search space (arXiv:2111.14725): windows differ between stages."""
+    return Architecture(f"swin_s3_{size}_224", 224, 96, depths, _heads(96), windows)
+
+
+def _v2(size: str, window: int, image_size: int, *, finetuned: bool = False) -> Architecture:
+    """`finetuned`: from the models trained with windows of 12 on images of 192."""
+    channels, depths = BLOCKS[size]
+    return Architecture(
+        f"swinv2_{size}_window12to{window}_192to{image_size}"
+        if finetuned
+        else f"swinv2_{size}_window{window}_{image_size}",
+        image_size,
+        channels,
+        depths,
+        _heads(channels),
+        (window,) * 4,
+        version=2,
+        pretrained_windows=(12, 12, 12, 6) if finetuned else (),
+    )
+
+
+def _heads(channels: int) -> tuple[int, ...]:
+    return tuple((channels << stage) // 32 for stage in range(4))
+
+
+def _microsoft(architecture: Architecture, tag: str, *aliases: str) -> Entry:
+    """One of the authors' models, which timm's organisation on the hub carries too."""
+    repository = f"timm/{architecture.name}.{tag}"
+    preprocessing = evaluation(architecture.image_size)
+    return Entry(architecture, preprocessing, tag, repository, "mit", (repository, *aliases))
+
+
+def _torchvision(architecture: Architecture, alias: str, resize: int) -> Entry:
+    preprocessing = imagenet(architecture.image_size, resize)
+    return Entry(architecture, preprocessing, "tv_in1k", aliases=(alias,))
+
+
+IN1K, IN22K, FINETUNED = "ms_in1k", "ms_in22k", "ms_in22k_ft_in1k"
+
+T224, S224, B224, L224 = (_v1(size, 7, 224) for size in BLOCKS)
+B384, L384 = _v1("base", 12, 384), _v1("large", 12, 384)
+V2_T8, V2_S8, V2_B8 = (_v2(size, 8, 256) for size in ("tiny", "small", "base"))
+V2_T16, V2_S16, V2_B16 = (_v2(size, 16, 256) for size in ("tiny", "small", "base"))
+V2_B192, V2_L192 = _v2("base", 12, 192), _v2("large", 12, 192)
+V2_B256, V2_L256 = (_v2(size, 16, 256, finetuned=True) for size in ("base", "large"))
+V2_B384, V2_L384 = (_v2(size, 24, 384, finetuned=True) for size in ("base", "large"))
 
 NANO = Entry(
-    Architecture("swin_nano_patch4_window7_224", 224, 32, (2, 2, 2, 2), (1, 2, 4, 8), 7), AT_224
+    Architecture("swin_nano_patch4_window7_224", 224, 32, (2, 2, 2, 2), (1, 2, 4, 8), (7,) * 4),
+    evaluation(224),
 )
 """Ours, for trying the service out and for tests: 256 numbers from 2.3 M parameters."""
 
-# Names without a suffix are timm's and the paper repository's; `.ms_...` suffixes are timm's,
-# `_22k...` and `_finetune` the repository's configuration files and downloads.
+
 CATALOG = (
     NANO,
-    _entry("swin_tiny_patch4_window7_224", 96, TINY, 7, AT_224, IN1K + IN22K + IN22K_TO_IN1K),
-    _entry("swin_small_patch4_window7_224", 96, SMALL, 7, AT_224, IN1K + IN22K + IN22K_TO_IN1K),
-    _entry("swin_base_patch4_window7_224", 128, BASE, 7, AT_224, IN1K + IN22K + IN22K_TO_IN1K),
-    _entry("swin_large_patch4_window7_224", 192, LARGE, 7, AT_224, IN22K + IN22K_TO_IN1K),
-    _entry(
-        "swin_base_patch4_window12_384",
-        *(128, BASE, 12, AT_384),
-        (*IN1K, "_finetune", *IN22K, *IN22K_TO_IN1K),
+    _microsoft(T224, IN1K, "microsoft/swin-tiny-patch4-window7-224"),
+    _microsoft(T224, FINETUNED),
+    _microsoft(T224, IN22K),
+    _microsoft(S224, FINETUNED),
+    _microsoft(S224, IN1K, "microsoft/swin-small-patch4-window7-224"),
+    _microsoft(S224, IN22K),
+    _microsoft(B224, FINETUNED),
+    _microsoft(B224, IN1K, "microsoft/swin-base-patch4-window7-224"),
+    _microsoft(B224, IN22K, "microsoft/swin-base-patch4-window7-224-in22k"),
+    _microsoft(B384, FINETUNED),
+    _microsoft(
+        B384,
+        IN1K,
+        "microsoft/swin-base-patch4-window12-384",
+        "swin_base_patch4_window12_384_finetune",
     ),
-    _entry("swin_large_patch4_window12_384", 192, LARGE, 12, AT_384, IN22K + IN22K_TO_IN1K),
+    _microsoft(B384, IN22K, "microsoft/swin-base-patch4-window12-384-in22k"),
+    _microsoft(L224, FINETUNED, "microsoft/swin-large-patch4-window7-224"),
+    _microsoft(L224, IN22K, "microsoft/swin-large-patch4-window7-224-in22k"),
+    _microsoft(L384, FINETUNED, "microsoft/swin-large-patch4-window12-384"),
+    _microsoft(L384, IN22K, "microsoft/swin-large-patch4-window12-384-in22k"),
+    _microsoft(_s3("tiny", (2, 2, 6, 2), (7, 7, 14, 7)), IN1K),
+    _microsoft(_s3("small", (2, 2, 18, 2), (14, 14, 14, 7)), IN1K),
+    _microsoft(_s3("base", (2, 2, 30, 2), (7, 7, 14, 7)), IN1K),
+    _microsoft(V2_T8, IN1K, "microsoft/swinv2-tiny-patch4-window8-256"),
+    _microsoft(V2_T16, IN1K, "microsoft/swinv2-tiny-patch4-window16-256"),
+    _microsoft(V2_S8, IN1K, "microsoft/swinv2-small-patch4-window8-256"),
+    _microsoft(V2_S16, IN1K, "microsoft/swinv2-small-patch4-window16-256"),
+    _microsoft(V2_B8, IN1K, "microsoft/swinv2-base-patch4-window8-256"),
+    _microsoft(V2_B16, IN1K, "microsoft/swinv2-base-patch4-window16-256"),
+    _microsoft(V2_B192, IN22K, "microsoft/swinv2-base-patch4-window12-192-22k"),
+    _microsoft(V2_L192, IN22K, "microsoft/swinv2-large-patch4-window12-192-22k"),
+    _microsoft(V2_B256, FINETUNED, "microsoft/swinv2-base-patch4-window12to16-192to256-22kto1k-ft"),
+    _microsoft(
+        V2_L256, FINETUNED, "microsoft/swinv2-large-patch4-window12to16-192to256-22kto1k-ft"
+    ),
+    _microsoft(V2_B384, FINETUNED, "microsoft/swinv2-base-patch4-window12to24-192to384-22kto1k-ft"),
+    _microsoft(
+        V2_L384, FINETUNED, "microsoft/swinv2-large-patch4-window12to24-192to384-22kto1k-ft"
+    ),
+    # torchvision's own training, with its evaluation transforms.
+    _torchvision(T224, "swin_t", 232),
+    _torchvision(S224, "swin_s", 246),
+    _torchvision(B224, "swin_b", 238),
+    _torchvision(V2_T8, "swin_v2_t", 260),
+    _torchvision(V2_S8, "swin_v2_s", 260),
+    _torchvision(V2_B8, "swin_v2_b", 272),
 )
 
-BY_NAME = {name: entry for entry in CATALOG for name in (entry.architecture.name, *entry.aliases)}
+SUFFIXES = {
+    IN22K: ("_22k", "_in22k"),
+    FINETUNED: ("_22kto1k", "_22kto1k_finetune", "_22kto1k_ft", "_22kft1k"),
+}
+"""What the paper's repository, in files and configurations, and early timm put after a name."""
+
+
+def _by_name() -> dict[str, Entry]:
+    """Every name there is; the first of several entries answers to a bare name."""
+    found: dict[str, Entry] = {}
+    for entry in CATALOG:
+        bare = entry.architecture.name
+        # The paper's repository calls V2 swinv2_tiny_patch4_window8_256, timm without the patch.
+        stems = {bare, bare.replace("_window", "_patch4_window") if "_patch4" not in bare else bare}
+        suffixes = SUFFIXES.get(entry.tag, ())
+        names = [entry.name, *entry.aliases, *(stem + end for stem in stems for end in suffixes)]
+        found |= dict.fromkeys(names, entry)
+        for stem in stems:
+            found.setdefault(stem, entry)
+    return found
+
+
+BY_NAME = _by_name()
 
 
 def find(name: str) -> Entry:
@@ -138,5 +206,6 @@ def find(name: str) -> Entry:
         return BY_NAME[name]
     near = difflib.get_close_matches(name, BY_NAME, n=3, cutoff=0.0)
     raise UnknownArchitectureError(
-        f"unknown architecture '{name}'; the nearest names are {', '.join(near)}"
+        f"unknown architecture '{name}'; the nearest names are {', '.join(near)}; "
+        "python -m model_export --list prints all of them"
     )

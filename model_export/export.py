@@ -11,9 +11,19 @@ import onnx_ir as ir
 from onnxscript import GraphBuilder
 
 from model_export import __version__
+from model_export.architecture import Architecture
 from model_export.catalog import Entry
 from model_export.checkpoints.canonical import Checkpoint
-from model_export.model_card import EMBEDDING, METADATA_KEY, PIXELS, ModelCard
+from model_export.errors import CheckpointError
+from model_export.model_card import (
+    EMBEDDING,
+    LOGITS,
+    METADATA_KEY,
+    PIXELS,
+    ModelCard,
+    Output,
+    feature_map,
+)
 from model_export.swin import SwinTransformer
 from model_export.verify import verify
 
@@ -21,7 +31,13 @@ OPSET = 20  # the first with Gelu
 IR_VERSION = 10
 
 
-def export(entry: Entry, checkpoint: Checkpoint, path: Path, name: str | None = None) -> ModelCard:
+def export(
+    entry: Entry,
+    checkpoint: Checkpoint,
+    path: Path,
+    name: str | None = None,
+    outputs: tuple[Output, ...] = (),
+) -> ModelCard:
     """Write the artifact to `path`, complete or not at all.
 
     Args:
@@ -29,6 +45,7 @@ def export(entry: Entry, checkpoint: Checkpoint, path: Path, name: str | None = 
         checkpoint: Its weights.
         path: The .onnx file; an existing one is replaced once the new one is verified.
         name: What the model is to be called; the architecture's name if not given.
+        outputs: What it is to return besides the embedding: some of `further_outputs`.
 
     Returns:
         The card that the artifact carries, with the result of the verification.
@@ -38,7 +55,7 @@ def export(entry: Entry, checkpoint: Checkpoint, path: Path, name: str | None = 
     """
     architecture = entry.architecture
     with _replacing(path) as unfinished:
-        _write(build(entry, checkpoint), unfinished)
+        _write(build(entry, checkpoint, outputs), unfinished)
         card = ModelCard(
             name=name or architecture.name,
             architecture=architecture.name,
@@ -49,6 +66,8 @@ def export(entry: Entry, checkpoint: Checkpoint, path: Path, name: str | None = 
             precision="fp32",
             weights=checkpoint.weights,
             pretrained=checkpoint.pretrained,
+            licence=checkpoint.licence,
+            outputs=outputs,
             exporter=f"swin-embed {__version__}",
             verification=verify(unfinished, entry, checkpoint),
         )
@@ -56,18 +75,49 @@ def export(entry: Entry, checkpoint: Checkpoint, path: Path, name: str | None = 
     return card
 
 
-def build(entry: Entry, checkpoint: Checkpoint) -> ir.Model:
+def further_outputs(
+    architecture: Architecture, checkpoint: Checkpoint, *, features: bool, logits: bool
+) -> tuple[Output, ...]:
+    """What can be had besides the embedding: the stages' feature maps, the classifier's logits.
+
+    Raises:
+        CheckpointError: Logits of a checkpoint without a classifier.
+    """
+    outputs = []
+    if features:
+        for stage in range(len(architecture.depths)):
+            side, stride = architecture.stage_side(stage), architecture.stage_stride(stage)
+            outputs.append(
+                Output(
+                    name=feature_map(stride),
+                    shape=(architecture.stage_channels(stage), side, side),
+                    description=f"feature map of stage {stage + 1}, one value every {stride} "
+                    "pixels, before any LayerNorm of the outputs",
+                )
+            )
+    if logits:
+        if "head.weight" not in checkpoint.tensors:
+            raise CheckpointError("--logits: the checkpoint has no classifier; leave it out")
+        classes = len(checkpoint.tensors["head.weight"])
+        description = "the classifier's scores, before softmax"
+        outputs.append(Output(name=LOGITS, shape=(classes,), description=description))
+    return tuple(outputs)
+
+
+def build(entry: Entry, checkpoint: Checkpoint, outputs: tuple[Output, ...] = ()) -> ir.Model:
     """The network as a graph: uint8 [batch, H, W, 3] to float32 [batch, embedding_dim]."""
     architecture = entry.architecture
     side = architecture.image_size
     graph = ir.Graph([], [], nodes=[], opset_imports={"": OPSET}, name=architecture.name)
     builder = GraphBuilder(graph)
     pixels = builder.input(PIXELS, dtype=ir.DataType.UINT8, shape=["batch", side, side, 3])
-    network = SwinTransformer(checkpoint.tensors, architecture, entry.preprocessing)
-    embedding = network(builder.op, pixels)
-    embedding.type = ir.TensorType(ir.DataType.FLOAT)
-    embedding.shape = ir.Shape(["batch", architecture.embedding_dim])
-    builder.add_output(embedding, EMBEDDING)
+    shapes = {EMBEDDING: (architecture.embedding_dim,)} | {o.name: o.shape for o in outputs}
+    network = SwinTransformer(checkpoint.tensors, architecture, entry.preprocessing, shapes)
+    computed = network(builder.op, pixels)
+    for name, shape in shapes.items():
+        computed[name].type = ir.TensorType(ir.DataType.FLOAT)
+        computed[name].shape = ir.Shape(["batch", *shape])
+        builder.add_output(computed[name], name)
     return ir.Model(graph, ir_version=IR_VERSION, producer_name="swin-embed")
 
 

@@ -17,6 +17,15 @@ PIXELS = "pixels"
 EMBEDDING = "embedding"
 """Name of the artifact's output: float32 `[batch, embedding_dim]`, not L2-normalised."""
 
+LOGITS = "logits"
+"""Name of the classifier's output, where asked for: float32 `[batch, classes]`."""
+
+
+def feature_map(stride: int) -> str:
+    """Name of a stage's output, where asked for: float32 `[batch, C, height, width]`."""
+    return f"features_stride{stride}"
+
+
 Channels = tuple[float, float, float]
 
 
@@ -59,6 +68,14 @@ class Verification(_Card):
     worst_cosine: float
 
 
+class Output(_Card):
+    """A float32 output besides the embedding; `shape` leaves out the batch, its first axis."""
+
+    name: str
+    shape: tuple[int, ...]
+    description: str
+
+
 class ModelCard(_Card):
     """Everything the service needs to know about an artifact."""
 
@@ -72,6 +89,7 @@ class ModelCard(_Card):
     weights: Weights
     pretrained: bool
     licence: str | None = None
+    outputs: tuple[Output, ...] = ()
     exporter: str
     verification: Verification
 

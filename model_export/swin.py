@@ -1,74 +1,28 @@
-"""Swin Transformer (Liu et al., 2021, arXiv:2103.14030) as a graph: the paper's parts in its order.
+"""Swin Transformers, V1 and V2, as one graph: the papers' parts put together.
 
-Calling a module writes ONNX nodes. A module is made from canonical tensors and computes at export
-whatever does not depend on the image: the input's normalisation, the attention scale, biases that
-cancel out, relative position bias and mask. `B` is the batch, free at run time; `N` tokens per
-window, `W` windows, `C` channels, `h` heads, `d` channels per head.
+Besides what the parts compute at export, the input's normalisation is folded into the linear
+embedding. `B` is the batch, free at run time; `P` the patch's side, `C` channels.
 """
 
-import math
+from collections.abc import Collection
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 from onnxscript import OpBuilder, nn
 
 from model_export import windows
-from model_export.catalog import Architecture
+from model_export.architecture import Architecture
 from model_export.checkpoints.canonical import Tensors
-from model_export.model_card import Preprocessing
+from model_export.layers import LayerNorm, Linear, Reorder, constant, under
+from model_export.model_card import EMBEDDING, LOGITS, Preprocessing, feature_map
+from model_export.swin_v1 import PatchMerging, SwinBlock
+from model_export.swin_v2 import PostNormBlock, PostNormMerging
 
-LAYER_NORM_EPSILON = 1e-5
-
-
-def constant(array: npt.NDArray[np.generic]) -> nn.Parameter:
-    """A tensor of the graph; float64 results of folding become float32."""
-    kept = array.astype(np.float32) if array.dtype == np.float64 else array
-    return nn.Parameter(kept.shape, data=ir.tensor(kept))
-
-
-def under(prefix: str, tensors: Tensors) -> Tensors:
-    """The tensors of one part, by their names within it."""
-    start = f"{prefix}."
-    return {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
-
-
-class LayerNorm(nn.Module):
-    """Normalisation over channels: [B, tokens, C] -> [B, tokens, C]."""
-
-    def __init__(self, tensors: Tensors) -> None:
-        super().__init__()
-        self.weight = constant(tensors["weight"])
-        self.bias = constant(tensors["bias"])
-
-    def forward(self, op: OpBuilder, x: ir.Value) -> ir.Value:
-        return op.LayerNormalization(x, self.weight, self.bias, epsilon=LAYER_NORM_EPSILON)
-
-
-class Linear(nn.Module):
-    """x W^T + b over channels: [B, tokens, in] -> [B, tokens, out]; without b if there is none."""
-
-    def __init__(
-        self, weight: npt.NDArray[np.generic], bias: npt.NDArray[np.generic] | None = None
-    ) -> None:
-        super().__init__()
-        self.weight = constant(weight.T)
-        self.bias = None if bias is None else constant(bias)
-
-    def forward(self, op: OpBuilder, x: ir.Value) -> ir.Value:
-        product = op.MatMul(x, self.weight)
-        return product if self.bias is None else op.Add(product, self.bias)
-
-
-class Reorder(nn.Module):
-    """Tokens to another place in the sequence: [B, tokens, C] -> [B, tokens, C]."""
-
-    def __init__(self, index: windows.Order) -> None:
-        super().__init__()
-        self.index = constant(index)
-
-    def forward(self, op: OpBuilder, x: ir.Value) -> ir.Value:
-        return op.Gather(x, self.index, axis=1)
+PARTS: dict[int, tuple[type[SwinBlock], type[PatchMerging]]] = {
+    1: (SwinBlock, PatchMerging),
+    2: (PostNormBlock, PostNormMerging),
+}
+"""What a version of Swin Transformer makes its stages of."""
 
 
 class PatchPartition(nn.Module):
@@ -109,120 +63,6 @@ class LinearEmbedding(nn.Module):
         return self.norm(op, self.projection(op, patches))
 
 
-class WindowAttention(nn.Module):
-    """Multi-head self-attention within each window, W-MSA or SW-MSA: [B, W * N, C] -> same.
-
-    Softmax((q k^T) / sqrt(d) + bias) v, projected. Two biases need no adding at run time: the key's
-    adds the same to all of a query's scores, which softmax ignores, and the value's passes through,
-    since attention weights sum to one, and joins the projection's.
-    """
-
-    def __init__(
-        self, tensors: Tensors, heads: int, window: int, mask: npt.NDArray[np.float32]
-    ) -> None:
-        super().__init__()
-        self.heads, self.tokens, self.windows = heads, window * window, len(mask)
-        query, key, value = np.split(tensors["qkv.weight"], 3)
-        query_bias, _, value_bias = np.split(tensors["qkv.bias"].astype(np.float64), 3)
-        self.head_channels = len(query) // heads
-        scale = 1 / math.sqrt(self.head_channels)
-        projection = tensors["projection.weight"]
-        self.query = Linear(query * scale, query_bias * scale)
-        self.key = Linear(key)
-        self.value = Linear(value)
-        self.projection = Linear(projection, tensors["projection.bias"] + projection @ value_bias)
-        table = tensors["relative_position_bias_table"]
-        # [N, N, h] -> [h, N, N]
-        bias = table[windows.relative_position_index(window)].transpose(2, 0, 1)
-        # [W or 1, 1, N, N] + [h, N, N] -> [W or 1, h, N, N]
-        self.bias = constant(bias + mask[:, None] if mask.any() else bias)
-
-    def forward(self, op: OpBuilder, x: ir.Value) -> ir.Value:
-        split = [-1, self.windows, self.tokens, self.heads, self.head_channels]
-        # [B, W, N, h, d] -> [B, W, h, N, d], the key -> [B, W, h, d, N]
-        query = op.Transpose(op.Reshape(self.query(op, x), split), perm=[0, 1, 3, 2, 4])
-        key = op.Transpose(op.Reshape(self.key(op, x), split), perm=[0, 1, 3, 4, 2])
-        value = op.Transpose(op.Reshape(self.value(op, x), split), perm=[0, 1, 3, 2, 4])
-        # [B, W, h, N, d] x [B, W, h, d, N] -> [B, W, h, N, N]
-        scores = op.Add(op.MatMul(query, key), self.bias)
-        attended = op.MatMul(op.Softmax(scores, axis=-1), value)
-        # [B, W, h, N, d] -> [B, W * N, h * d]
-        joined = op.Transpose(attended, perm=[0, 1, 3, 2, 4])
-        joined = op.Reshape(
-            joined, [-1, self.windows * self.tokens, self.heads * self.head_channels]
-        )
-        return self.projection(op, joined)
-
-
-class MLP(nn.Module):
-    """Two layers with GELU in between: [B, tokens, C] -> [B, tokens, C]."""
-
-    def __init__(self, tensors: Tensors) -> None:
-        super().__init__()
-        self.fc1 = Linear(tensors["fc1.weight"], tensors["fc1.bias"])
-        self.fc2 = Linear(tensors["fc2.weight"], tensors["fc2.bias"])
-
-    def forward(self, op: OpBuilder, x: ir.Value) -> ir.Value:
-        return self.fc2(op, op.Gelu(self.fc1(op, x)))
-
-
-class SwinBlock(nn.Module):
-    """Windowed attention and an MLP, each after a LayerNorm and with a residual (paper, eq. 3).
-
-    Tokens arrive in `arriving` order and leave in `order`, that of the block's own windows.
-    """
-
-    def __init__(
-        self,
-        tensors: Tensors,
-        architecture: Architecture,
-        stage: int,
-        shift: int,
-        arriving: windows.Order,
-    ) -> None:
-        super().__init__()
-        side, window = architecture.stage_side(stage), architecture.stage_window(stage)
-        self.order = windows.window_order(side, side, window, shift)
-        moved = not np.array_equal(arriving, self.order)
-        self.cyclic_shift = Reorder(windows.reordering(arriving, self.order)) if moved else None
-        mask = windows.attention_mask(side, side, window, shift)
-        self.norm1 = LayerNorm(under("norm1", tensors))
-        self.attention = WindowAttention(
-            under("attention", tensors), architecture.heads[stage], window, mask
-        )
-        self.norm2 = LayerNorm(under("norm2", tensors))
-        self.mlp = MLP(under("mlp", tensors))
-
-    def forward(self, op: OpBuilder, x: ir.Value) -> ir.Value:
-        if self.cyclic_shift is not None:
-            x = self.cyclic_shift(op, x)
-        x = op.Add(x, self.attention(op, self.norm1(op, x)))
-        return op.Add(x, self.mlp(op, self.norm2(op, x)))
-
-
-class PatchMerging(nn.Module):
-    """2 x 2 neighbours concatenated, then projected: [B, tokens, C] -> [B, tokens / 4, 2 C].
-
-    Tokens arrive in `arriving` order and leave in `order`, that of the next stage's windows.
-    """
-
-    def __init__(
-        self, tensors: Tensors, architecture: Architecture, stage: int, arriving: windows.Order
-    ) -> None:
-        super().__init__()
-        side, window = architecture.stage_side(stage), architecture.stage_window(stage)
-        self.order = windows.window_order(side, side, window)
-        self.groups = Reorder(windows.merging_groups(2 * side, 2 * side, arriving, self.order))
-        self.norm = LayerNorm(under("norm", tensors))
-        self.reduction = Linear(tensors["reduction.weight"])
-        self.merged = [-1, side * side, 2 * architecture.stage_channels(stage)]
-
-    def forward(self, op: OpBuilder, x: ir.Value) -> ir.Value:
-        # [B, tokens, C] -> [B, tokens / 4, 4 C]
-        merged = op.Reshape(self.groups(op, x), self.merged)
-        return self.reduction(op, self.norm(op, merged))
-
-
 class Stage(nn.Module):
     """Patch merging, except in the first stage, then blocks of W-MSA and SW-MSA in turn."""
 
@@ -230,17 +70,18 @@ class Stage(nn.Module):
         self, tensors: Tensors, architecture: Architecture, stage: int, arriving: windows.Order
     ) -> None:
         super().__init__()
+        make_block, make_merging = PARTS[architecture.version]
         self.patch_merging = None
         self.order = arriving
         if stage:
             merging = under("patch_merging", tensors)
-            self.patch_merging = PatchMerging(merging, architecture, stage, self.order)
+            self.patch_merging = make_merging(merging, architecture, stage, self.order)
             self.order = self.patch_merging.order
         self.blocks = nn.ModuleList()
         for i in range(architecture.depths[stage]):
             shift = architecture.shift(stage, i)
             part = under(f"blocks.{i}", tensors)
-            block = SwinBlock(part, architecture, stage, shift, self.order)
+            block = make_block(part, architecture, stage, shift, self.order)
             self.blocks.append(block)
             self.order = block.order
 
@@ -269,27 +110,66 @@ class TokenMean(nn.Module):
         return op.Reshape(op.MatMul(self.row, x), [-1, self.channels])
 
 
+class FeatureMap(nn.Module):
+    """A stage's tokens as a feature map: [B, tokens, C] in some order -> [B, C, side, side]."""
+
+    def __init__(self, architecture: Architecture, stage: int, order: windows.Order) -> None:
+        super().__init__()
+        side = architecture.stage_side(stage)
+        self.raster = Reorder(windows.places(order))
+        self.shape = [-1, architecture.stage_channels(stage), side, side]
+
+    def forward(self, op: OpBuilder, x: ir.Value) -> ir.Value:
+        return op.Reshape(op.Transpose(self.raster(op, x), perm=[0, 2, 1]), self.shape)
+
+
 class SwinTransformer(nn.Module):
-    """uint8 [B, H, W, 3] -> float32 [B, embedding_dim]."""
+    """uint8 [B, H, W, 3] -> outputs by name: float32 `embedding` [B, embedding_dim] and others."""
 
     def __init__(
-        self, tensors: Tensors, architecture: Architecture, preprocessing: Preprocessing
+        self,
+        tensors: Tensors,
+        architecture: Architecture,
+        preprocessing: Preprocessing,
+        outputs: Collection[str] = (),
     ) -> None:
+        """Make the network.
+
+        Args:
+            tensors: Its weights, in canonical form.
+            architecture: Its shape.
+            preprocessing: Whose mean and standard deviation to fold into the linear embedding.
+            outputs: What to return besides the embedding: `logits`, feature maps.
+        """
         super().__init__()
+        self.outputs = outputs
         side = architecture.stage_side(0)
         self.patch_partition = PatchPartition(architecture)
         self.linear_embedding = LinearEmbedding(under("linear_embedding", tensors), preprocessing)
         self.stages = nn.ModuleList()
+        self.feature_maps = nn.ModuleList()
+        self.map_names = []
         order = windows.window_order(side, side, architecture.stage_window(0))
         for i in range(len(architecture.depths)):
             stage = Stage(under(f"stages.{i}", tensors), architecture, i, order)
             self.stages.append(stage)
             order = stage.order
+            self.feature_maps.append(FeatureMap(architecture, i, order))
+            self.map_names.append(feature_map(architecture.stage_stride(i)))
         self.norm = LayerNorm(under("norm", tensors))
         self.mean = TokenMean(order.size, architecture.embedding_dim)
+        self.head = None
+        if LOGITS in outputs:
+            self.head = Linear(tensors["head.weight"], tensors.get("head.bias"))
 
-    def forward(self, op: OpBuilder, pixels: ir.Value) -> ir.Value:
+    def forward(self, op: OpBuilder, pixels: ir.Value) -> dict[str, ir.Value]:
+        outputs = {}
         x = self.linear_embedding(op, self.patch_partition(op, pixels))
-        for stage in self.stages:
+        for stage, to_map, name in zip(self.stages, self.feature_maps, self.map_names, strict=True):
             x = stage(op, x)
-        return self.mean(op, self.norm(op, x))
+            if name in self.outputs:
+                outputs[name] = to_map(op, x)
+        outputs[EMBEDDING] = self.mean(op, self.norm(op, x))
+        if self.head is not None:
+            outputs[LOGITS] = self.head(op, outputs[EMBEDDING])
+        return outputs

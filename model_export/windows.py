@@ -11,6 +11,8 @@ order, so only the places where it changes cost anything: one `Gather` each.
 import numpy as np
 import numpy.typing as npt
 
+from model_export.architecture import SEAM
+
 Order = npt.NDArray[np.int64]
 
 
@@ -80,11 +82,33 @@ def relative_position_index(window: int) -> npt.NDArray[np.int64]:
     return index
 
 
-def attention_mask(height: int, width: int, window: int, shift: int) -> npt.NDArray[np.float32]:
+def log_spaced_offsets(window: int, trained: int) -> npt.NDArray[np.float64]:
+    """What V2 feeds the MLP that makes the position bias (arXiv:2111.09883, 3.4, eq. 4).
+
+    Offsets are divided by the largest one in training, so that a model can be given other windows,
+    spread to [-8, 8] and brought to a logarithmic scale, as in the paper's implementation.
+
+    Args:
+        window: `M`, side of the windows, in tokens.
+        trained: Side of the windows that the MLP was trained with.
+
+    Returns:
+        float64 `[(2M - 1)^2, 2]`: row and column offsets, in the order of
+        `relative_position_index`.
+    """
+    offsets = np.arange(-window + 1, window) * (8 / max(trained - 1, 1))
+    logarithmic = np.sign(offsets) * np.log2(np.abs(offsets) + 1) / np.log2(8)
+    pairs = np.meshgrid(logarithmic, logarithmic, indexing="ij")
+    return np.stack(pairs, axis=-1).reshape(-1, 2)
+
+
+def attention_mask(
+    height: int, width: int, window: int, shift: int, seam: float = SEAM
+) -> npt.NDArray[np.float32]:
     """What SW-MSA adds to attention scores so that only neighbours in the image see each other.
 
     The cyclic shift brings tokens from opposite edges into one window; pairs of tokens from
-    different sides of the seam get -100, the paper's implementation's value, all others 0.
+    different sides of the seam get `seam`, all others 0.
 
     Returns:
         float32 `[W, N, N]`: window, query token, key token.
@@ -93,4 +117,4 @@ def attention_mask(height: int, width: int, window: int, shift: int) -> npt.NDAr
     # Rows and columns below `shift` came round the edge; only the last windows hold any of them.
     region = (2 * (row < shift) + (column < shift)).reshape(-1, window * window)
     apart = region[:, :, None] != region[:, None, :]
-    return np.where(apart, np.float32(-100), np.float32(0))
+    return np.where(apart, np.float32(seam), np.float32(0))

@@ -6,7 +6,10 @@ tokens of 128 channels, which are one window. Exporting it takes a tenth of a se
     export(SMALL_MODEL, seeded(SMALL_MODEL.architecture), path)
 """
 
-from model_export.catalog import Architecture, Entry, imagenet
+from dataclasses import replace
+
+from model_export.architecture import Architecture
+from model_export.catalog import Entry, imagenet
 
 SMALL_MODEL = Entry(
     Architecture(
@@ -15,7 +18,15 @@ SMALL_MODEL = Entry(
         channels=64,
         depths=(2, 2),
         heads=(2, 4),
-        window=4,
+        windows=(4, 4),
     ),
     imagenet(32, resize=36),
 )
+
+SMALL_MODEL_V2 = replace(
+    SMALL_MODEL,
+    architecture=replace(
+        SMALL_MODEL.architecture, name="swinv2_small_example_window4_32", version=2
+    ),
+)
+"""The same with Swin V2's parts."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from model_export.catalog import Architecture
+from model_export.architecture import Architecture
 from model_export.checkpoints import timm
 from model_export.checkpoints.canonical import Checkpoint, Shapes, shapes
 from model_export.errors import CheckpointError

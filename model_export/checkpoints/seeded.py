@@ -1,10 +1,11 @@
 """Untrained weights, the same for the same seed, initialised as the paper's implementation does."""
 
 import hashlib
+import math
 
 import numpy as np
 
-from model_export.catalog import Architecture
+from model_export.architecture import Architecture
 from model_export.checkpoints.canonical import Checkpoint, Tensor, shapes
 from model_export.model_card import Weights
 
@@ -13,6 +14,8 @@ STANDARD_DEVIATION = np.float32(0.02)
 
 def seeded(architecture: Architecture, seed: int = 0) -> Checkpoint:
     """Random weights: matrices and bias tables normal, biases 0, LayerNorm weights 1.
+
+    The logit scale of V2 is log 10, the temperature 0.1.
 
     The paper's implementation draws from a normal distribution with standard deviation 0.02,
     truncated at -2 and 2: a hundred standard deviations away, so there is nothing to cut off.
@@ -31,6 +34,8 @@ def seeded(architecture: Architecture, seed: int = 0) -> Checkpoint:
 def _initial(name: str, shape: tuple[int, ...], generator: np.random.Generator) -> Tensor:
     if name.endswith(".bias"):
         return np.zeros(shape, np.float32)
+    if name.endswith(".logit_scale"):
+        return np.full(shape, math.log(10), np.float32)
     if len(shape) == 1:
         return np.ones(shape, np.float32)
     draws = generator.standard_normal(shape, np.float32)

@@ -44,7 +44,7 @@ def test_names_of_timm_and_of_the_papers_repository_are_known(name, architecture
 
 
 def test_every_name_is_one_entrys():
-    names = [n for e in catalog.CATALOG for n in (e.architecture.name, *e.aliases)]
+    names = [n for e in catalog.CATALOG for n in (e.name, *e.aliases)]
     assert len(names) == len(set(names))
 
 

@@ -12,7 +12,7 @@ from model_export.checkpoints.seeded import seeded
 from model_export.export import build, export
 from tests.model_export.weights import lively
 from tests.reference import swin as reference
-from tests.small_model import SMALL_MODEL
+from tests.small_model import SMALL_MODEL, SMALL_MODEL_V2
 
 SMALL = SMALL_MODEL.architecture
 
@@ -38,7 +38,7 @@ def attention_cost(architecture):
 def sessions(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lively")
     found = {}
-    for entry in (SMALL_MODEL, NANO):
+    for entry in (SMALL_MODEL, SMALL_MODEL_V2, NANO):
         path = folder / f"{entry.architecture.name}.onnx"
         export(entry, lively(entry.architecture), path)
         found[entry] = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -69,8 +69,8 @@ def test_the_seed_example_has_the_papers_shapes():
 
 
 def test_attention_cost_grows_linearly_where_global_attention_grows_with_the_square():
-    windowed = replace(SMALL, depths=(2,), heads=(2,))
-    everywhere = replace(windowed, window=windowed.stage_side(0))
+    windowed = replace(SMALL, depths=(2,), heads=(2,), windows=(4,))
+    everywhere = replace(windowed, windows=(windowed.stage_side(0),))
     # 2 M^2 hw C a block; 2 (hw)^2 C where one window holds everything (paper, equations 1, 2)
     assert attention_cost(windowed) == 2 * (2 * 4**2 * 8 * 8 * 64)
     assert attention_cost(everywhere) == 2 * (2 * (8 * 8) ** 2 * 64)
@@ -79,7 +79,7 @@ def test_attention_cost_grows_linearly_where_global_attention_grows_with_the_squ
     assert attention_cost(replace(windowed, **four_times_the_patches)) == 4 * attention_cost(
         windowed
     )
-    everywhere_larger = replace(everywhere, window=16, **four_times_the_patches)
+    everywhere_larger = replace(everywhere, windows=(16,), **four_times_the_patches)
     assert attention_cost(everywhere_larger) == 16 * attention_cost(everywhere)
 
 
@@ -95,7 +95,7 @@ def test_it_computes_what_the_reference_does(sessions, entry):
                 mean=preprocessing.mean,
                 std=preprocessing.std,
                 patch=architecture.patch_size,
-                window=architecture.window,
+                window=architecture.windows[0],
                 depths=architecture.depths,
                 heads=architecture.heads,
             )
@@ -106,7 +106,9 @@ def test_it_computes_what_the_reference_does(sessions, entry):
     assert difference <= 1e-5 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("entry", [SMALL_MODEL, NANO], ids=lambda entry: entry.architecture.name)
+@pytest.mark.parametrize(
+    "entry", [SMALL_MODEL, SMALL_MODEL_V2, NANO], ids=lambda entry: entry.architecture.name
+)
 @pytest.mark.parametrize("count", [2, 3, 5, 16])
 def test_an_embedding_has_the_same_bits_alone_and_in_a_batch(sessions, entry, count):
     images = pixels(entry, count)

@@ -65,7 +65,7 @@ def test_embedding_is_transformers(entry, weights, tmp_path):
         embed_dim=architecture.channels,
         depths=list(architecture.depths),
         num_heads=list(architecture.heads),
-        window_size=architecture.window,
+        window_size=architecture.windows[0],
     )
     model = transformers.SwinModel(config).eval()
     model.load_state_dict(renamed(checkpoint.tensors), strict=True)

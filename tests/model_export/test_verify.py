@@ -1,14 +1,17 @@
 """The check every export runs: does its reference agree, does it notice mistakes?"""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from model_export import swin, verify
+from model_export import windows
 from model_export.errors import VerificationError
 from model_export.export import export
+from model_export.reference import reference as shipped_reference
 from tests.model_export.weights import lively
-from tests.reference import swin as reference
-from tests.small_model import SMALL_MODEL
+from tests.reference import swin, swin_v2
+from tests.small_model import SMALL_MODEL, SMALL_MODEL_V2
 
 ARCHITECTURE, PREPROCESSING = SMALL_MODEL.architecture, SMALL_MODEL.preprocessing
 
@@ -16,18 +19,37 @@ ARCHITECTURE, PREPROCESSING = SMALL_MODEL.architecture, SMALL_MODEL.preprocessin
 def test_the_shipped_reference_equals_the_one_written_for_reading():
     checkpoint = lively(ARCHITECTURE)
     pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
-    shipped = verify.reference(pixels, checkpoint.tensors, ARCHITECTURE, PREPROCESSING)
-    for_reading = reference.embed(
+    shipped = shipped_reference(pixels, checkpoint.tensors, ARCHITECTURE, PREPROCESSING)
+    for_reading = swin.embed(
         pixels[0],
         checkpoint.tensors,
         mean=PREPROCESSING.mean,
         std=PREPROCESSING.std,
         patch=ARCHITECTURE.patch_size,
-        window=ARCHITECTURE.window,
+        window=ARCHITECTURE.windows[0],
         depths=ARCHITECTURE.depths,
         heads=ARCHITECTURE.heads,
     )
-    np.testing.assert_allclose(shipped[0], for_reading, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(shipped["embedding"][0], for_reading, rtol=0, atol=1e-12)
+
+
+def test_the_shipped_v2_reference_equals_the_one_written_for_reading():
+    architecture = replace(SMALL_MODEL_V2.architecture, pretrained_windows=(3, 0))
+    checkpoint = lively(architecture)
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    shipped = shipped_reference(pixels, checkpoint.tensors, architecture, PREPROCESSING)
+    for_reading = swin_v2.embed(
+        pixels[0],
+        checkpoint.tensors,
+        mean=PREPROCESSING.mean,
+        std=PREPROCESSING.std,
+        patch=architecture.patch_size,
+        window=4,
+        trained=(3, 4),
+        depths=architecture.depths,
+        heads=architecture.heads,
+    )
+    np.testing.assert_allclose(shipped["embedding"][0], for_reading, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +61,7 @@ def test_the_shipped_reference_equals_the_one_written_for_reading():
     ],
 )
 def test_a_mistake_in_the_geometry_stops_the_export(monkeypatch, tmp_path, mistaken, mistake):
-    right = getattr(swin.windows, mistaken)
-    monkeypatch.setattr(swin.windows, mistaken, mistake(right))
+    right = getattr(windows, mistaken)
+    monkeypatch.setattr(windows, mistaken, mistake(right))
     with pytest.raises(VerificationError, match="it was not kept"):
         export(SMALL_MODEL, lively(ARCHITECTURE), tmp_path / "small.onnx")

@@ -16,6 +16,8 @@ def lively(architecture, seed=0):
         draws = generator.standard_normal(shape)
         if name.endswith("relative_position_bias_table"):
             return draws
+        if name.endswith("logit_scale"):
+            return math.log(30) + draws  # some above the limit of log 100
         if name.endswith("bias"):
             return draws / 2
         if len(shape) == 1:
@@ -25,4 +27,7 @@ def lively(architecture, seed=0):
     tensors = {
         name: tensor(name, shape).astype(np.float32) for name, shape in shapes(architecture).items()
     }
+    if architecture.version == 2:
+        for name in (n for n in tensors if n.endswith("qkv.bias")):
+            np.split(tensors[name], 3)[1][:] = 0  # V2's keys have none
     return Checkpoint(tensors, Weights(source="lively", sha256="0"), pretrained=False)
