@@ -4,13 +4,25 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
-from service.api import embed, errors, health, models
+from service.api import embed, errors, health, metrics, models
+from service.api.auth import authorise
 from service.api.middleware import Bounded, Observed
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.settings import Settings
+
+READABLE_HEADERS = [
+    "Inference-Header-Content-Length",
+    "Retry-After",
+    "Server-Timing",
+    "X-Embedding-Scales",
+    "X-Embedding-Shape",
+    "X-Request-Id",
+]
+"""What a page of another origin may read of an answer, besides the usual."""
 
 
 def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None) -> FastAPI:
@@ -20,8 +32,8 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         settings: every knob.
         on_failure: called if the model cannot be loaded; `app.state.lifecycle.failure` says why.
     """
-    metrics = Metrics()
-    lifecycle = Lifecycle(settings, metrics)
+    watched = Metrics()
+    lifecycle = Lifecycle(settings, watched)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -38,11 +50,22 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     app.state.settings = settings
-    app.state.metrics = metrics
+    app.state.metrics = watched
     app.state.lifecycle = lifecycle
     errors.install(app)
-    for door in (embed, models, health):
-        app.include_router(door.router)
+    guard = [Depends(authorise)] if settings.api_keys else []
+    for door in (embed, models):
+        app.include_router(door.router, dependencies=guard)
+    app.include_router(metrics.router, dependencies=guard if settings.protect_metrics else [])
+    app.include_router(health.router)
     app.add_middleware(Bounded, limit=settings.max_request_bytes)
-    app.add_middleware(Observed, metrics=metrics)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=READABLE_HEADERS,
+        )
+    app.add_middleware(Observed, metrics=watched)
     return app

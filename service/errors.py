@@ -33,6 +33,12 @@ class InvalidRequest(ServiceError):
     status, code = 400, "invalid_request"
 
 
+class InvalidApiKey(ServiceError):
+    """No API key, or one that is not in `SWIN_API_KEYS`."""
+
+    status, code, type = 401, "invalid_api_key", "authentication_error"
+
+
 class NotAcceptable(ServiceError):
     """No form of answer that the `Accept` header allows."""
 

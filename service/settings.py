@@ -3,9 +3,20 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+
+def _split(value: object) -> object:
+    return (
+        [part.strip() for part in value.split(",") if part.strip()]
+        if isinstance(value, str)
+        else value
+    )
+
+
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -56,6 +67,14 @@ class Settings(BaseSettings):
     max_image_pixels: Positive = Field(64_000_000, description="largest image, width x height")
     max_images_per_request: Positive = Field(256, description="most images in one request")
 
+    api_keys: Secrets = Field(
+        (), description="comma-separated keys, one of which callers must send (default: open)"
+    )
+    protect_metrics: bool = Field(False, description="ask for a key at /metrics too")
+    cors_origins: Names = Field(
+        (), description="comma-separated web origins whose pages may call, or *"
+    )
+
     log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least level that is logged"
@@ -68,4 +87,10 @@ class Settings(BaseSettings):
                 f"max_images_per_request ({self.max_images_per_request}) exceeds max_queue_size "
                 f"({self.max_queue_size}): such a request could never be admitted"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_are_protected_by_something(self) -> Self:
+        if self.protect_metrics and not self.api_keys:
+            raise ValueError("protect_metrics needs api_keys")
         return self

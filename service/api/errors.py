@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from service.errors import InvalidRequest, RequestTooLarge, ServiceError
+from service.errors import InvalidApiKey, InvalidRequest, RequestTooLarge, ServiceError
 
 
 def install(app: FastAPI) -> None:
@@ -42,6 +42,8 @@ async def _service_error(request: Request, error: Exception) -> Response:
         headers["Retry-After"] = str(math.ceil(error.retry_after_s))
     if isinstance(error, RequestTooLarge):
         headers["Connection"] = "close"  # what is left of the body is not read
+    if isinstance(error, InvalidApiKey):
+        headers["WWW-Authenticate"] = "Bearer"
     return error_response(
         error.status,
         error.message,

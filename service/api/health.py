@@ -1,14 +1,12 @@
-"""Probes and metrics: `/health/live`, `/health/ready`, `/metrics`."""
+"""Probes: `/health/live`, `/health/ready`."""
 
 import asyncio
 
 from fastapi import APIRouter, Request
-from prometheus_client.exposition import choose_encoder
 from starlette.responses import JSONResponse, Response
 
 from service.errors import NotReady
 from service.lifecycle import Lifecycle
-from service.metrics import Metrics
 
 router = APIRouter()
 
@@ -27,12 +25,3 @@ async def ready(request: Request) -> Response:
         phase = lifecycle.phase.value
         raise NotReady(f"the service is {phase} and cannot take requests", retry_after_s=1)
     return JSONResponse({"ready": True})
-
-
-@router.get("/metrics", tags=["metrics"], summary="Metrics for Prometheus")
-async def metrics(request: Request) -> Response:
-    """Prometheus text, or OpenMetrics where the scraper accepts it."""
-    watched: Metrics = request.app.state.metrics
-    encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    body = await asyncio.to_thread(encode, watched.registry)
-    return Response(body, headers={"Content-Type": content_type})

@@ -1,0 +1,44 @@
+"""Who may call: bearer keys, where `SWIN_API_KEYS` names any."""
+
+import hashlib
+import hmac
+from typing import Annotated
+
+from fastapi import Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from service.errors import InvalidApiKey
+from service.settings import Settings
+
+bearer = HTTPBearer(auto_error=False, description="one of the keys in SWIN_API_KEYS")
+
+
+async def authorise(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
+) -> None:
+    """Let requests with a known key pass; for routes to depend on.
+
+    Raises:
+        InvalidApiKey: there is no key, or one that is not known.
+    """
+    # Header values are decoded as latin-1; this gives the client's bytes back.
+    given = credentials.credentials.encode("latin-1") if credentials else None
+    check(request.app.state.settings, given)
+
+
+def check(settings: Settings, given: bytes | None) -> None:
+    """Compare a key with every known one, in a time that tells nothing of either.
+
+    Raises:
+        InvalidApiKey: there is no key, or one that is not known.
+    """
+    if given is None:
+        raise InvalidApiKey("send an API key: Authorization: Bearer KEY")
+    digest = _digest(given)
+    known = [_digest(key.get_secret_value().encode()) for key in settings.api_keys]
+    if not any([hmac.compare_digest(digest, one) for one in known]):  # noqa: C419 - all are compared
+        raise InvalidApiKey("the API key is not known here")
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
