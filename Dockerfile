@@ -10,12 +10,15 @@ ARG PYTHON_IMAGE=docker.io/library/python:3.12-slim-bookworm
 FROM ${PYTHON_IMAGE} AS install
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 COPY requirements/ /requirements/
+COPY docker/trim.py docker/sbom.py /build/
 
 FROM install AS install-cpu
-RUN python3 -m pip install --require-hashes --target /site -r /requirements/cpu.txt
+RUN python3 -m pip install --require-hashes --no-compile --target /site -r /requirements/cpu.txt && \
+    python3 /build/trim.py /site && python3 /build/sbom.py /site > /site/sbom.cdx.json
 
 FROM install AS install-gpu
-RUN python3 -m pip install --require-hashes --target /site -r /requirements/gpu.txt
+RUN python3 -m pip install --require-hashes --no-compile --target /site -r /requirements/gpu.txt && \
+    python3 /build/trim.py /site && python3 /build/sbom.py /site > /site/sbom.cdx.json
 
 # The artifact to bake in: the one named by MODEL, or the default one, exported here.
 FROM install AS model
@@ -44,6 +47,10 @@ USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s CMD ["python3", "/app/healthcheck.py"]
 ENTRYPOINT ["python3", "-m", "service"]
+
+# The bill of materials as a build product: docker build --target sbom --output . .
+FROM scratch AS sbom
+COPY --from=install-cpu /site/sbom.cdx.json /
 
 FROM base AS gpu
 COPY --from=install-gpu /site/ /site/

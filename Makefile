@@ -80,6 +80,7 @@ lock: $(BIN)/uv
 	@$(COMPILE) --extra cpu --extra export --group dev -c requirements/serve.txt -o requirements/dev.txt
 	@$(COMPILE) --extra cpu -c requirements/serve.txt -o requirements/cpu.txt
 	@$(COMPILE) --extra gpu -c requirements/cpu.txt -o requirements/gpu.txt
+	@$(COMPILE) --extra cpu --extra tracing -c requirements/cpu.txt -o requirements/tracing.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
 	  requirements/bootstrap.in -o requirements/bootstrap.txt

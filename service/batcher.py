@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,12 @@ Vector = npt.NDArray[np.float32]
 """float32 `[dim]`, not normalised."""
 
 logger = logging.getLogger(__name__)
+
+
+class RunObserver(Protocol):
+    """Told of each run that ended."""
+
+    def __call__(self, size: int, *, succeeded: bool) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ class Batcher:
         max_batch_size: int,
         capacity: int,
         max_delay_s: float = 0,
-        on_run: Callable[[int], None] = lambda _: None,
+        on_run: RunObserver = lambda size, *, succeeded: None,
     ) -> None:
         self._run_model = run
         self._max_batch_size = max_batch_size
@@ -74,11 +81,11 @@ class Batcher:
         self._closed = False
         self._runs_since: dict[int, float] = {}
         self.last_run_failed = False
-        self._streams = [
+        self._threads = [
             threading.Thread(target=self._stream, name=f"stream-{number}", daemon=True)
             for number in range(streams)
         ]
-        for thread in self._streams:
+        for thread in self._threads:
             thread.start()
 
     def admit(self, count: int, deadline: float) -> list[Job]:
@@ -114,6 +121,21 @@ class Batcher:
         if job.future.set_running_or_notify_cancel():
             job.future.set_exception(error)
 
+    @property
+    def undecoded(self) -> int:
+        """Images admitted that are not queued yet."""
+        return max(0, self.depth - len(self._queue))
+
+    @property
+    def streams(self) -> int:
+        """Runs that can be under way at once."""
+        return len(self._threads)
+
+    @property
+    def busy(self) -> int:
+        """Runs under way."""
+        return len(self._runs_since)
+
     def longest_run_s(self) -> float:
         """How long the oldest run under way has been going, in seconds; 0 if there is none."""
         now = time.monotonic()
@@ -124,7 +146,7 @@ class Batcher:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        for thread in self._streams:
+        for thread in self._threads:
             thread.join()
 
     def _stream(self) -> None:
@@ -164,19 +186,20 @@ class Batcher:
         started = time.monotonic()
         stream = threading.get_ident()
         self._runs_since[stream] = started
-        self._on_run(len(jobs))
         try:
             batch = np.stack([job.pixels for job in jobs if job.pixels is not None])  # [n, h, w, 3]
             vectors = self._run_model(batch)  # [n, dim]
         except Exception:
             logger.exception("a run of %d images failed", len(jobs))
             self.last_run_failed = True
+            self._on_run(len(jobs), succeeded=False)
             for job in jobs:
                 job.future.set_exception(NotReady("the model failed on this run", retry_after_s=1))
             return
         finally:
             del self._runs_since[stream]
         self.last_run_failed = False
+        self._on_run(len(jobs), succeeded=True)
         inference_s = time.monotonic() - started
         for job, vector in zip(jobs, vectors, strict=True):
             queue_s = started - job.queued_at

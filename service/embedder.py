@@ -34,8 +34,10 @@ class Embedder:
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        began = time.monotonic()
         device = model.choose_device(settings.device)
-        plan = resources.plan(settings, on_gpu=device != "cpu", cores=resources.usable_cores())
+        self.on_gpu = device != "cpu"
+        plan = resources.plan(settings, on_gpu=self.on_gpu, cores=resources.usable_cores())
         self.model = model.load(settings.model, device, plan.threads_per_stream)
         self.card = self.model.card
         self._max_pixels = settings.max_image_pixels
@@ -48,10 +50,9 @@ class Embedder:
             max_batch_size=plan.max_batch_size,
             capacity=settings.max_queue_size,
             max_delay_s=settings.max_queue_delay_ms / 1000,
-            on_run=metrics.batch_size.observe,
+            on_run=metrics.observe_run,
         )
-        metrics.watch_queue(lambda: self._batcher.depth, self._batcher.capacity)
-        metrics.describe_model(self.model)
+        self.load_s = time.monotonic() - began
         logger.info(
             "%s (%s, %s) on %s: %d streams of %d threads, batches of up to %d",
             *(self.card.name, self.card.architecture, self.card.precision, self.model.provider),
@@ -88,6 +89,11 @@ class Embedder:
                 self._batcher.put(job, image)
         return [job.future for job in jobs]
 
+    @property
+    def batcher(self) -> Batcher:
+        """The queue and the streams, for those who watch them."""
+        return self._batcher
+
     def healthy(self) -> bool:
         """Whether the engine makes progress: no run is stuck, and the last one succeeded.
 
@@ -120,8 +126,8 @@ class Embedder:
             self._batcher.drop(job, error)
             return
         job.decode_s = time.monotonic() - started
-        self._metrics.image_pixels.observe(picture.width * picture.height)
         self._batcher.put(job, picture.pixels)
+        self._metrics.observe_picture(picture)
 
     def _blank(self) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         size = self.card.image_size

@@ -40,8 +40,10 @@ class Lifecycle:
             self.failure = error
             self.phase = Phase.FAILED
             return
+        self._metrics.watch_engine(self._embedder)
         if self.phase is Phase.STARTING:
             self.phase = Phase.SERVING
+            self._metrics.observe_start()
             logger.info("ready")
 
     def drain(self) -> None:

@@ -1,5 +1,6 @@
 """What Prometheus sees. Names and labels are the contract of dashboards and alerts."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING
@@ -15,13 +16,17 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from service import gpu
+from service.drift import Drift
 from service.errors import ImageTooLarge, InvalidImage, RequestTimeout
 
 if TYPE_CHECKING:
     from service.batcher import Embedding
-    from service.model import Model
+    from service.embedder import Embedder
+    from service.preprocess import Picture
 
-# From a nano model on a GPU (about 1 ms) to a large one on a busy CPU, five steps a decade.
+# From a nano model on a GPU (about 1 ms) to the 30 s after which a request is given up, five steps
+# a decade: each bound is 1.6 times the one before, so a quantile read off them is within a quarter.
 SECONDS = [round(10 ** (step / 5), 4) for step in range(-15, 8)]
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -72,8 +77,26 @@ class Metrics:
         self._decode, self._queue, self._inference, self.encode = (
             stages.labels(stage) for stage in ("decode", "queue", "inference", "encode")
         )
-        self.batch_size = Histogram(
+        self._batch_size = Histogram(
             "swin_batch_size", "Images in a run", buckets=BATCH_SIZES, registry=registry
+        )
+        runs = Counter(
+            "swin_inference_runs", "Runs of the model, by outcome", ["outcome"], registry=registry
+        )
+        self._runs_ok, self._runs_failed = runs.labels("ok"), runs.labels("failed")
+        self._streams = Gauge(
+            "swin_inference_streams", "Runs that can be under way at once", registry=registry
+        )
+        self._streams_busy = Gauge(
+            "swin_inference_streams_busy", "Runs under way now", registry=registry
+        )
+        self._longest_run = Gauge(
+            "swin_inference_longest_run_seconds",
+            "How long the oldest run under way has been going",
+            registry=registry,
+        )
+        self._decode_depth = Gauge(
+            "swin_decode_depth", "Images admitted that are not decoded yet", registry=registry
         )
         self._queue_depth = Gauge(
             "swin_queue_depth",
@@ -95,37 +118,62 @@ class Metrics:
             buckets=[4**power for power in range(5, 14)],  # 1 KiB to 64 MiB
             registry=registry,
         )
-        self.image_pixels = Histogram(
+        self._image_pixels = Histogram(
             "swin_image_pixels",
             "Width times height of a decoded image",
             buckets=[4**power for power in range(5, 14)],  # 32 x 32 to 8192 x 8192
             registry=registry,
         )
+        self._image_formats = Counter(
+            "swin_image_formats", "Images decoded, by file format", ["format"], registry=registry
+        )
+        self.drift = Drift(registry)
         self._model_info = Info("swin_model", "The model that is served", registry=registry)
+        self._load_duration = Gauge(
+            "swin_model_load_duration_seconds",
+            "Time to read, build and warm up the model that is served",
+            registry=registry,
+        )
+        self._start_duration = Gauge(
+            "swin_start_duration_seconds",
+            "Time from the start of the process until it first took requests",
+            registry=registry,
+        )
+        self._gpu_watched = False
         self._ready = Gauge("swin_ready", "1 when the service takes requests", registry=registry)
 
-    def watch_queue(self, depth: Callable[[], int], capacity: int) -> None:
-        """Read the queue's depth whenever Prometheus asks."""
-        self._queue_depth.set_function(depth)
-        self._queue_capacity.set(capacity)
-
-    def watch_ready(self, ready: Callable[[], bool]) -> None:
-        """Read readiness whenever Prometheus asks."""
-        self._ready.set_function(ready)
-
-    def describe_model(self, model: "Model") -> None:
-        """Set `swin_model_info`."""
-        card = model.card
+    def watch_engine(self, embedder: "Embedder") -> None:
+        """Describe an embedder that begins to serve, and read its state when Prometheus asks."""
+        engine, card = embedder.batcher, embedder.card
+        self._queue_depth.set_function(lambda: engine.depth)
+        self._queue_capacity.set(engine.capacity)
+        self._decode_depth.set_function(lambda: engine.undecoded)
+        self._streams.set(engine.streams)
+        self._streams_busy.set_function(lambda: engine.busy)
+        self._longest_run.set_function(engine.longest_run_s)
+        self._load_duration.set(embedder.load_s)
         self._model_info.info(
             {
                 "model": card.name,
                 "architecture": card.architecture,
                 "precision": card.precision,
-                "provider": model.provider,
+                "provider": embedder.model.provider,
                 "pretrained": str(card.pretrained).lower(),
-                "digest": model.digest,
+                "digest": embedder.model.digest,
             }
         )
+        if embedder.on_gpu and not self._gpu_watched:
+            self._gpu_watched = gpu.register(self.registry)
+
+    def observe_start(self) -> None:
+        """Note that the service takes requests for the first time."""
+        began = self.registry.get_sample_value("process_start_time_seconds")
+        if began is not None:  # where there is a /proc
+            self._start_duration.set(time.time() - began)
+
+    def watch_ready(self, ready: Callable[[], bool]) -> None:
+        """Read readiness whenever Prometheus asks."""
+        self._ready.set_function(ready)
 
     def observe_request(self, door: str, method: str, status: int, seconds: float) -> None:
         """Count an answered request."""
@@ -141,6 +189,17 @@ class Metrics:
         """Count images that were not admitted."""
         self._images["refused"].inc(count)
 
+    def observe_run(self, size: int, *, succeeded: bool) -> None:
+        """Count a run of `size` images."""
+        self._batch_size.observe(size)
+        (self._runs_ok if succeeded else self._runs_failed).inc()
+
+    def observe_picture(self, picture: "Picture") -> None:
+        """Note what a decoded image is like."""
+        self._image_pixels.observe(picture.width * picture.height)
+        self._image_formats.labels(picture.format).inc()
+        self.drift.observe_picture(picture)
+
     def observe_image(self, future: "Future[Embedding]") -> None:
         """Count an image that has been answered, and the time it spent in each stage."""
         outcome = _outcome(future)
@@ -150,6 +209,7 @@ class Metrics:
             self._decode.observe(embedding.decode_s)
             self._queue.observe(embedding.queue_s)
             self._inference.observe(embedding.inference_s)
+            self.drift.observe_vector(embedding.vector)
 
 
 def _outcome(future: "Future[Embedding]") -> str:

@@ -60,11 +60,12 @@ INTERPOLATIONS = {
 
 
 class Picture(NamedTuple):
-    """An image ready for the network, and the size it had, in pixels."""
+    """An image ready for the network; the size it had, in pixels; its format, such as `jpeg`."""
 
     pixels: Pixels
     width: int
     height: int
+    format: str
 
 
 def preprocess(data: bytes, recipe: Preprocessing, max_pixels: int) -> Picture:
@@ -79,7 +80,7 @@ def preprocess(data: bytes, recipe: Preprocessing, max_pixels: int) -> Picture:
         max_pixels: largest width x height that is decoded.
 
     Returns:
-        Its pixels, `[recipe.crop, recipe.crop, 3]`, and the size it was stored in.
+        Its pixels, `[recipe.crop, recipe.crop, 3]`, the size it was stored in, and its format.
 
     Raises:
         InvalidImage: not an image of a format in `FORMATS`, or a damaged one.
@@ -101,7 +102,7 @@ def preprocess(data: bytes, recipe: Preprocessing, max_pixels: int) -> Picture:
     pixels = rgb.resize((recipe.crop, recipe.crop), resampling, box=box)
     if turn.transpose is not None:
         pixels = pixels.transpose(turn.transpose)
-    return Picture(np.asarray(pixels), *image.size)
+    return Picture(np.asarray(pixels), *image.size, str(image.format).lower())
 
 
 def may_be_image(head: bytes) -> bool:

@@ -172,11 +172,32 @@ def test_a_failed_run_answers_each_waiter_and_the_next_one_works(make, engine):
 
 def test_a_run_under_way_is_seen(make, engine):
     batcher = make()
-    assert batcher.longest_run_s() == 0
+    assert (batcher.longest_run_s(), batcher.busy) == (0, 0)
     future = occupy(batcher, engine)
     assert batcher.longest_run_s() > 0
+    assert batcher.busy == batcher.streams == 1
     engine.gate.set()
     future.result(SOON)
+
+
+def test_images_in_the_decoder_are_told_from_images_in_the_queue(make, engine):
+    batcher = make()
+    occupy(batcher, engine)
+    first, second = batcher.admit(2, time.monotonic() + SOON)
+    batcher.put(first, image(1))
+    assert (batcher.depth, batcher.undecoded) == (2, 1)
+    batcher.put(second, image(2))
+    assert (batcher.depth, batcher.undecoded) == (2, 0)
+
+
+def test_each_run_is_reported_with_its_outcome(make, engine):
+    runs = []
+    batcher = make(on_run=lambda size, *, succeeded: runs.append((size, succeeded)))
+    send(batcher, 1)[0].result(SOON)
+    engine.error = RuntimeError("out of memory")
+    with pytest.raises(NotReady):
+        send(batcher, 1)[0].result(SOON)
+    assert runs == [(1, True), (1, False)]
 
 
 def test_closing_answers_those_who_wait_and_refuses_others(make, engine):

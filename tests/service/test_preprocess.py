@@ -161,6 +161,6 @@ def test_a_huge_image_is_refused_by_its_header(side):
 
 def test_the_pixel_limit_is_inclusive():
     data = encode(noise(100, 100))
-    assert preprocess(data, SWIN_224, 10_000)[1:] == (100, 100)
+    assert preprocess(data, SWIN_224, 10_000)[1:] == (100, 100, "png")
     with pytest.raises(ImageTooLarge, match="100 x 100"):
         preprocess(data, SWIN_224, 9_999)

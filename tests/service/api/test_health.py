@@ -48,6 +48,7 @@ def test_a_failed_run_is_not_ready_until_a_real_one_succeeds(broken):
     answer = broken.post("/embed", content=encode(noise(9, 9)))
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_ready")
     assert broken.get("/health/ready").status_code == 503
+    assert samples(broken)['swin_inference_runs_total{outcome="failed"}'] >= 2
     broken.fails = False
     assert broken.get("/health/ready").status_code == 200
 
@@ -88,6 +89,17 @@ def test_metrics_count_what_happened(client):
     assert seen["swin_batch_size_sum"] == 5
     assert seen["swin_image_bytes_count"] == 6
     assert seen["swin_image_pixels_count"] == 5
+    assert seen['swin_image_formats_total{format="jpeg"}'] == 5
+    assert seen["swin_image_duplicates_total"] == 3
+    assert seen["swin_image_sharpness_count"] == 5
+    assert seen["swin_embedding_norm_count"] == 5
+    assert seen["swin_embedding_cosine_count"] == 4
+    assert seen['swin_inference_runs_total{outcome="ok"}'] == 5
+    assert seen["swin_inference_streams"] >= 1
+    assert seen["swin_inference_streams_busy"] == 0
+    assert seen["swin_inference_longest_run_seconds"] == 0
+    assert seen["swin_decode_depth"] == 0
+    assert 0 < seen["swin_model_load_duration_seconds"] < seen["swin_start_duration_seconds"]
     assert seen["swin_queue_depth"] == 0
     assert seen["swin_queue_capacity"] == 512
     assert seen["swin_requests_in_flight"] == 1
