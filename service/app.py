@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from service.api import embed, errors, health, metrics, models
+from service.api import embed, errors, health, metrics, models, openai
 from service.api.auth import authorise
 from service.api.middleware import Bounded, Observed
 from service.lifecycle import Lifecycle
@@ -54,7 +54,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     app.state.lifecycle = lifecycle
     errors.install(app)
     guard = [Depends(authorise)] if settings.api_keys else []
-    for door in (embed, models):
+    for door in (embed, openai, models):
         app.include_router(door.router, dependencies=guard)
     app.include_router(metrics.router, dependencies=guard if settings.protect_metrics else [])
     app.include_router(health.router)

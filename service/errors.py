@@ -39,6 +39,12 @@ class InvalidApiKey(ServiceError):
     status, code, type = 401, "invalid_api_key", "authentication_error"
 
 
+class ModelNotFound(ServiceError):
+    """The model named is not the one that is served."""
+
+    status, code = 404, "model_not_found"
+
+
 class NotAcceptable(ServiceError):
     """No form of answer that the `Accept` header allows."""
 

@@ -52,12 +52,8 @@ async def compute(service: State, uploads: Sequence[Upload]) -> list[Embedding]:
     Raises:
         ServiceError: with the `param` of the image at fault.
     """
-    settings: Settings = service.settings
-    if len(uploads) > settings.max_images_per_request:
-        raise TooManyImages(
-            f"{len(uploads)} images in a request, at most {settings.max_images_per_request} allowed"
-        )
-    timeout_s = settings.request_timeout_s
+    allow(service, len(uploads))
+    timeout_s = service.settings.request_timeout_s
     futures = service.lifecycle.embedder.submit([upload.data for upload in uploads], timeout_s)
     answers = [asyncio.wrap_future(future) for future in futures]
     try:
@@ -73,6 +69,19 @@ async def compute(service: State, uploads: Sequence[Upload]) -> list[Embedding]:
         for answer in answers:
             answer.cancel()
     return [answer.result() for answer in answers]
+
+
+def allow(service: State, images: int) -> None:
+    """Check a request's number of images, before more is done for them.
+
+    Raises:
+        TooManyImages: more than `SWIN_MAX_IMAGES_PER_REQUEST`.
+    """
+    settings: Settings = service.settings
+    if images > settings.max_images_per_request:
+        raise TooManyImages(
+            f"{images} images in a request, at most {settings.max_images_per_request} allowed"
+        )
 
 
 def stages(embeddings: Sequence[Embedding]) -> dict[str, float]:

@@ -1,0 +1,149 @@
+"""`POST /v1/embeddings`, as the OpenAI SDKs send it, with images where they have text."""
+
+import binascii
+from typing import Annotated, Literal
+
+import orjson
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from starlette.responses import Response
+
+from service.api.answers import Upload, allow, embed_all, embedder, encoding
+from service.api.openapi import EMBEDDING_ERRORS, error_responses
+from service.api.sources import decode, is_address
+from service.api.vectors import rows
+from service.batcher import Vector
+from service.errors import InvalidRequest, ModelNotFound, UnsupportedMediaType
+
+router = APIRouter(tags=["openai"])
+
+IMAGE = {"type": "string", "description": "data URI, base64, or an http(s) URL where allowed"}
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class EmbeddingsRequest(BaseModel):
+    """A request for embeddings; unknown fields are ignored."""
+
+    model_config = ConfigDict(strict=True)
+
+    input: Annotated[
+        list[str],
+        BeforeValidator(_listed),
+        Field(min_length=1),
+        WithJsonSchema({"anyOf": [IMAGE, {"type": "array", "minItems": 1, "items": IMAGE}]}),
+    ]
+    model: str | None = Field(None, description="the served model, if given")
+    encoding_format: Literal["float", "base64"] = Field(
+        "float", description="base64 is of little-endian float32"
+    )
+    dimensions: int | None = Field(None, description="the model's own, if given")
+    modality: Literal["image"] = "image"
+    user: str | None = None
+
+
+class EmbeddingObject(BaseModel):
+    """One image's vector, of unit length."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class Usage(BaseModel):
+    """Patch tokens: 3136 for 224 x 224 at patch 4."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsResponse(BaseModel):
+    """Vectors in the order of the input."""
+
+    object: Literal["list"]
+    data: list[EmbeddingObject]
+    model: str
+    usage: Usage
+
+
+@router.post(
+    "/v1/embeddings",
+    summary="Embed images the way OpenAI clients ask",
+    responses={
+        200: {"model": EmbeddingsResponse},
+        **error_responses([*EMBEDDING_ERRORS, ModelNotFound]),
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": EmbeddingsRequest.model_json_schema()}},
+        }
+    },
+)
+async def embeddings(request: Request) -> Response:
+    """Embed one image or a list of them, each a data URI, bare base64, or an allowed URL."""
+    asked = await _parse(request)
+    card = embedder(request).card
+    if asked.model not in {None, card.name}:
+        raise ModelNotFound(
+            f"the model {asked.model!r} is not served; {card.name} is", param="model"
+        )
+    if asked.dimensions not in {None, card.embedding_dim}:
+        raise InvalidRequest(
+            f"Swin embeddings cannot be cut: {card.name} has {card.embedding_dim} dimensions; "
+            "leave dimensions out",
+            param="dimensions",
+        )
+    allow(request.app.state, len(asked.input))
+    answers = await embed_all(request, await _uploads(request, asked.input))
+    with encoding(request):
+        vectors = rows(answers, normalize=True).array
+        data = [
+            {"object": "embedding", "index": index, "embedding": row}
+            for index, row in enumerate(
+                map(_base64, vectors) if asked.encoding_format == "base64" else vectors
+            )
+        ]
+        tokens = card.patch_tokens * len(data)
+        body = orjson.dumps(
+            {
+                "object": "list",
+                "data": data,
+                "model": card.name,
+                "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+            },
+            option=orjson.OPT_SERIALIZE_NUMPY,
+        )
+    return Response(body, media_type="application/json")
+
+
+async def _parse(request: Request) -> EmbeddingsRequest:
+    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip()
+    if media_type.lower() != "application/json":
+        raise UnsupportedMediaType(f"cannot read {media_type}: send JSON (application/json)")
+    try:
+        return EmbeddingsRequest.model_validate_json(await request.body())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InvalidRequest(first["msg"], param=_param(first["loc"])) from error
+
+
+def _param(loc: tuple[int | str, ...]) -> str | None:
+    """`("input", 3)` as `input[3]`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else part for part in loc) or None
+
+
+async def _uploads(request: Request, texts: list[str]) -> list[Upload]:
+    uploads = []
+    for index, text in enumerate(texts):
+        param = f"input[{index}]"
+        if is_address(text):
+            raise InvalidRequest("images by URL are off here", param=param)
+        uploads.append(Upload(param, decode(text, param)))
+    return uploads
+
+
+def _base64(row: Vector) -> str:
+    return binascii.b2a_base64(row.tobytes(), newline=False).decode()
