@@ -11,7 +11,8 @@ from model_export.checkpoints.canonical import Checkpoint, parameter_count
 from model_export.checkpoints.reading import read
 from model_export.checkpoints.seeded import seeded
 from model_export.errors import ExportError
-from model_export.export import export
+from model_export.export import FP32, Lowering, export
+from model_export.model_card import Verification
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,11 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         checkpoint = _checkpoint(options.weights, entry)
         for note in checkpoint.notes:
             print(note)
-        card = export(entry, checkpoint, output, options.name)
+        lowering = Lowering(options.precision, options.calibration, options.min_cosine)
+        card = export(entry, checkpoint, output, options.name, lowering=lowering)
     except (ExportError, OSError) as error:
         print(f"model_export: {error}", file=sys.stderr)
         return 2
-    check = card.verification
     trained = "trained" if card.pretrained else "untrained: good for trying out, not for meaning"
     print(
         f"{card.name} -> {output}",
@@ -36,12 +37,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"  parameters  {parameter_count(entry.architecture):,}",
         f"  size        {output.stat().st_size / 1e6:.1f} MB, {card.precision}",
         f"  embedding   {card.embedding_dim} dimensions",
-        f"  verified    {check.images} random images in onnxruntime against {check.reference}: "
-        f"largest difference {check.max_relative_difference:.1e} of the largest value",
+        f"  verified    {_verified(card.verification)}",
         f"  took        {time.perf_counter() - started:.1f} s",
         sep="\n",
     )
     return 0
+
+
+def _verified(check: Verification) -> str:
+    if check.reference == "fp32":
+        return (
+            f"{check.images} images in onnxruntime against fp32: "
+            f"cosine {check.mean_cosine:.4f} on average, {check.worst_cosine:.4f} at worst"
+        )
+    return (
+        f"{check.images} random images in onnxruntime against {check.reference}: "
+        f"largest difference {check.max_relative_difference:.1e} of the largest value"
+    )
 
 
 def _checkpoint(weights: str, entry: catalog.Entry) -> Checkpoint:
@@ -62,7 +74,21 @@ def _parser() -> argparse.ArgumentParser:
         metavar="random|FILE",
         help="'random' for seeded, untrained weights, or a .safetensors file with timm's names",
     )
-    parser.add_argument("--precision", choices=["fp32"], default="fp32")
+    parser.add_argument("--precision", choices=["fp32", "int8"], default=FP32.precision)
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="DIR",
+        help="images to take int8's ranges from and to measure on (default: images made up)",
+    )
+    parser.add_argument(
+        "--min-cosine",
+        type=float,
+        default=FP32.min_cosine,
+        metavar="COSINE",
+        help="refuse an artifact with an embedding further than this from fp32's "
+        "(default: %(default)s)",
+    )
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="the artifact (default: models/NAME.onnx)"
     )

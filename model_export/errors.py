@@ -15,3 +15,7 @@ class CheckpointError(ExportError):
 
 class VerificationError(ExportError):
     """An artifact that computes something else than the network it was made from."""
+
+
+class CalibrationError(ExportError):
+    """A folder of images that cannot be measured with."""

@@ -2,15 +2,16 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
 from onnxscript import GraphBuilder
 
-from model_export import __version__
+from model_export import __version__, calibration, quantize
 from model_export.architecture import Architecture
 from model_export.catalog import Entry
 from model_export.checkpoints.canonical import Checkpoint
@@ -22,13 +23,33 @@ from model_export.model_card import (
     PIXELS,
     ModelCard,
     Output,
+    Precision,
+    Verification,
     feature_map,
 )
 from model_export.swin import SwinTransformer
-from model_export.verify import verify
+from model_export.verify import embeddings, fidelity, verify
 
 OPSET = 20  # the first with Gelu
 IR_VERSION = 10
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """What to compute in, and how to find out what that costs.
+
+    Attributes:
+        precision: Of the artifact's arithmetic.
+        images: A folder of images to measure on; without one, images are made up.
+        min_cosine: An artifact with an embedding further than this from fp32's is refused.
+    """
+
+    precision: Precision = "fp32"
+    images: Path | None = None
+    min_cosine: float = 0.98
+
+
+FP32 = Lowering()
 
 
 def export(
@@ -37,6 +58,7 @@ def export(
     path: Path,
     name: str | None = None,
     outputs: tuple[Output, ...] = (),
+    lowering: Lowering = FP32,
 ) -> ModelCard:
     """Write the artifact to `path`, complete or not at all.
 
@@ -46,16 +68,25 @@ def export(
         path: The .onnx file; an existing one is replaced once the new one is verified.
         name: What the model is to be called; the architecture's name if not given.
         outputs: What it is to return besides the embedding: some of `further_outputs`.
+        lowering: Its precision; anything but fp32 is compared with fp32, which is verified first.
 
     Returns:
         The card that the artifact carries, with the result of the verification.
 
     Raises:
         VerificationError: The artifact does not compute what the network does.
+        CalibrationError: The folder of images to measure on cannot be used.
     """
     architecture = entry.architecture
     with _replacing(path) as unfinished:
         _write(build(entry, checkpoint, outputs), unfinished)
+        verification = verify(unfinished, entry, checkpoint)
+        if lowering.precision != "fp32":
+
+            def make() -> ir.Model:
+                return build(entry, checkpoint, outputs)
+
+            verification = _lower(unfinished, make, entry, lowering)
         card = ModelCard(
             name=name or architecture.name,
             architecture=architecture.name,
@@ -63,13 +94,13 @@ def export(
             image_size=architecture.image_size,
             patch_size=architecture.patch_size,
             preprocessing=entry.preprocessing,
-            precision="fp32",
+            precision=lowering.precision,
             weights=checkpoint.weights,
             pretrained=checkpoint.pretrained,
             licence=checkpoint.licence,
             outputs=outputs,
             exporter=f"swin-embed {__version__}",
-            verification=verify(unfinished, entry, checkpoint),
+            verification=verification,
         )
         _attach(card, unfinished)
     return card
@@ -119,6 +150,19 @@ def build(entry: Entry, checkpoint: Checkpoint, outputs: tuple[Output, ...] = ()
         computed[name].shape = ir.Shape(["batch", *shape])
         builder.add_output(computed[name], name)
     return ir.Model(graph, ir_version=IR_VERSION, producer_name="swin-embed")
+
+
+def _lower(
+    path: Path, make: Callable[[], ir.Model], entry: Entry, lowering: Lowering
+) -> Verification:
+    """Put a lower precision in the place of the fp32 artifact in a file; how near it comes."""
+    images = calibration.images(lowering.images, entry.preprocessing)
+    # Ranges come from one half of the images, the figures from the other.
+    known, fresh = images[::2], images[1::2]
+    exact = embeddings(path, fresh)
+    _write(quantize.watched(make()), path)
+    _write(quantize.quantized(make(), quantize.ranges(path, known)), path)
+    return fidelity(embeddings(path, fresh), exact, lowering.min_cosine)
 
 
 # Protocol Buffers merge messages that stand one after the other. So a file can be written piece by

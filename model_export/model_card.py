@@ -27,6 +27,7 @@ def feature_map(stride: int) -> str:
 
 
 Channels = tuple[float, float, float]
+Precision = Literal["fp32", "fp16", "int8"]
 
 
 class _Card(BaseModel):
@@ -59,7 +60,10 @@ class Weights(_Card):
 
 
 class Verification(_Card):
-    """What the exporter measured: the artifact in onnxruntime against a plain reference."""
+    """What the exporter measured: the artifact in onnxruntime against a reference.
+
+    Of fp32 the reference is float64 NumPy, of fp16 and int8 the same network in fp32.
+    """
 
     reference: str
     images: int
@@ -85,7 +89,7 @@ class ModelCard(_Card):
     image_size: Annotated[int, Field(gt=0)]
     patch_size: Annotated[int, Field(gt=0)]
     preprocessing: Preprocessing
-    precision: Literal["fp32", "fp16", "int8"]
+    precision: Precision
     weights: Weights
     pretrained: bool
     licence: str | None = None

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from model_export.calibration import Pixels
 from model_export.catalog import Entry
 from model_export.checkpoints.canonical import Checkpoint
 from model_export.errors import VerificationError
@@ -14,6 +15,37 @@ from model_export.reference import Array, reference
 IMAGES = 2
 FLOOR = 1e-5
 """Largest difference allowed, relative to the embedding's largest value (float32 arithmetic)."""
+
+
+def embeddings(path: Path, pixels: Pixels) -> Array:
+    """What an artifact makes of images, uint8 [n, H, W, 3], one at a time: [n, embedding_dim]."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    rows = [session.run([EMBEDDING], {PIXELS: image[None]})[0] for image in pixels]
+    return np.concatenate(rows).astype(np.float64)
+
+
+def fidelity(lowered: Array, exact: Array, floor: float) -> Verification:
+    """How near embeddings [n, embedding_dim] of a lower precision come to those of fp32.
+
+    Raises:
+        VerificationError: The cosine of some image's two embeddings is below `floor`.
+    """
+    cosines = _cosines(lowered, exact)
+    mean, worst = float(cosines.mean()), float(cosines.min())
+    # Written so that NaN fails.
+    if not worst >= floor:
+        raise VerificationError(
+            f"the worst of {len(cosines)} images has a cosine of {worst:.4f} to fp32 (mean "
+            f"{mean:.4f}), less than --min-cosine {floor}; it was not kept: calibrate on images "
+            "like yours (--calibration DIR), or stay with fp32"
+        )
+    return Verification(
+        reference="fp32",
+        images=len(cosines),
+        max_relative_difference=float(np.abs(lowered - exact).max() / np.abs(exact).max()),
+        mean_cosine=mean,
+        worst_cosine=worst,
+    )
 
 
 def verify(path: Path, entry: Entry, checkpoint: Checkpoint) -> Verification:

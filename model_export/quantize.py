@@ -1,0 +1,233 @@
+"""int8: the linear layers on 8-bit integers, everything else in float32.
+
+Every activation that enters a linear layer has one scale and zero point, fixed at export from the
+values seen on calibration images. So an image's bits cannot depend on what else is in its batch,
+and nothing has to be measured at run time. Left in float32: the linear embedding, whose inputs are
+pixels, attention's products and softmax, LayerNorm, GELU, residuals and the classifier.
+
+Activations are unsigned 8-bit numbers, weights signed ones between -64 and 64, one scale for each
+output channel. x86 without VNNI adds pairs of products in 16 bits: 2 * 255 * 64 fits, and with
+weights up to 127 it saturates, silently.
+
+Before that, ranges are evened out between channels, as in SmoothQuant (Xiao et al., 2022,
+arXiv:2211.10438): an activation is divided and its weights multiplied by the same numbers, where
+what makes the activation can take the division in for nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+import onnxruntime
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+from onnx_ir.tape import Tape
+
+from model_export.calibration import Pixels
+from model_export.model_card import PIXELS
+
+Array = npt.NDArray[np.floating]
+Ranges = Mapping[str, tuple[Array, Array]]
+"""Lowest and highest value of each channel, by the activation's name."""
+
+MICROSOFT = "com.microsoft"
+"""The domain of the operators that onnxruntime adds to ONNX's."""
+
+LARGEST_WEIGHT = 64
+STRENGTH = 0.5
+"""SmoothQuant's alpha: how far ranges move from activations into weights."""
+
+
+@dataclass(frozen=True)
+class LinearLayer:
+    """x W + b, as the nodes of a graph: the product and, if there is a bias, its addition."""
+
+    name: str
+    nodes: tuple[ir.Node, ...]
+    weight: Array
+    bias: Array | None
+
+    @property
+    def input(self) -> ir.Value:
+        """The activation that is multiplied."""
+        return _given(self.nodes[0].inputs[0])
+
+    @property
+    def output(self) -> ir.Value:
+        """The result, with the bias added."""
+        return self.nodes[-1].outputs[0]
+
+
+def watched(model: ir.Model) -> ir.Model:
+    """The model with two more outputs for every activation to quantise: its range by channel."""
+    for name, layers in _sharing_an_input(model.graph).items():
+        tape = Tape()
+        batch_and_tokens = _constant(model.graph, f"{name}/axes", np.array([0, 1]))
+        for end, op_type in (("lowest", "ReduceMin"), ("highest", "ReduceMax")):
+            value = tape.op(op_type, [layers[0].input, batch_and_tokens], {"keepdims": 0})
+            value.name, value.type = f"{name}/{end}", ir.TensorType(ir.DataType.FLOAT)
+            model.graph.outputs.append(value)
+        model.graph.extend(tape.nodes)
+    return model
+
+
+def ranges(path: Path, pixels: Pixels) -> Ranges:
+    """What a `watched` model in a file sees on images, uint8 [n, H, W, 3]."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [o.name for o in session.get_outputs() if o.name.endswith(("/lowest", "/highest"))]
+    seen = [session.run(names, {PIXELS: image[None]}) for image in pixels]
+    extremes = {
+        name: (np.min if name.endswith("/lowest") else np.max)(values, axis=0)
+        for name, *values in zip(names, *seen, strict=True)
+    }
+    activations = [name.removesuffix("/lowest") for name in names if name.endswith("/lowest")]
+    return {n: (extremes[f"{n}/lowest"], extremes[f"{n}/highest"]) for n in activations}
+
+
+def quantized(model: ir.Model, seen: Ranges) -> ir.Model:
+    """The model with integer linear layers; it takes the model's place."""
+    graph = model.graph
+    value_scales = _ValueScales(graph)
+    for name, layers in _sharing_an_input(graph).items():
+        low, high = seen[name]
+        evened = _evening(layers, np.maximum(np.abs(low), np.abs(high)))
+        if value_scales.take(layers, evened) or _normalisation_takes(graph, layers, evened):
+            low, high = low / evened, high / evened
+        else:
+            evened = np.ones_like(low)
+        # Zero has to be a number of its own.
+        lowest, highest = min(low.min(), 0), max(high.max(), np.finfo(np.float32).tiny)
+        scale = np.float32((highest - lowest) / 255)
+        zero = np.uint8(np.rint(-lowest / scale))
+        scale_value = _constant(graph, f"{name}/scale", scale)
+        zero_value = _constant(graph, f"{name}/zero_point", zero)
+        tape = Tape()
+        activation = tape.op("QuantizeLinear", [layers[0].input, scale_value, zero_value])
+        graph.insert_before(layers[0].nodes[0], tape.nodes)
+        for layer in layers:
+            weight, weight_scale = _whole_numbers(layer.weight * evened[:, None])
+            inputs = [
+                activation,
+                _constant(graph, f"{layer.name}.weight/int8", weight),
+                scale_value,
+                _constant(graph, f"{layer.name}.weight/scale", weight_scale),
+                zero_value,
+            ]
+            if layer.bias is not None:
+                no_zero_point = _constant(graph, f"{layer.name}.weight/zero_point", np.int8(0))
+                inputs += [no_zero_point, _constant(graph, f"{layer.name}.bias/fp32", layer.bias)]
+            tape = Tape()
+            output = tape.op("MatMulIntegerToFloat", inputs, domain=MICROSOFT)
+            tape.nodes[0].name = layer.nodes[0].name
+            ir.convenience.replace_nodes_and_values(
+                graph, layer.nodes[-1], layer.nodes[-1:], tape.nodes, [layer.output], [output]
+            )
+            value_scales.made(layer, tape.nodes[0])
+    graph.opset_imports[MICROSOFT] = 1
+    RemoveUnusedNodesPass()(model)
+    for value in [v for v in graph.initializers.values() if not v.uses()]:
+        graph.initializers.pop(_named(value))
+    return model
+
+
+def _linear_layers(graph: ir.Graph) -> Iterator[LinearLayer]:
+    """Products of tokens with constant matrices, but for the linear embedding's."""
+    for product in graph:
+        weight = product.inputs[1] if product.op_type == "MatMul" else None
+        if weight is None or weight.const_value is None or not weight.is_initializer():
+            continue
+        name = _named(weight).removesuffix(".weight")
+        if name == "linear_embedding.projection" or not name.startswith("stages."):
+            continue
+        (use, *_) = product.outputs[0].uses()
+        bias = use.node.inputs[1] if use.node.op_type == "Add" else None
+        nodes: tuple[ir.Node, ...] = (product,)
+        array = None
+        if bias is not None and bias.is_initializer() and _named(bias) == f"{name}.bias":
+            nodes, array = (product, use.node), _array(bias)
+        yield LinearLayer(name, nodes, _array(weight), array)
+
+
+def _sharing_an_input(graph: ir.Graph) -> dict[str, list[LinearLayer]]:
+    """Linear layers by the name of what enters them: a query, a key and a value enter together."""
+    found: dict[str, list[LinearLayer]] = {}
+    for layer in _linear_layers(graph):
+        found.setdefault(_named(layer.input), []).append(layer)
+    return found
+
+
+def _evening(layers: list[LinearLayer], activation: Array) -> Array:
+    """What to divide each channel of an activation by (SmoothQuant, equation 4), around 1."""
+    weight = np.max([np.abs(layer.weight).max(axis=1) for layer in layers], axis=0)
+    activation, weight = np.maximum(activation, 1e-6), np.maximum(weight, 1e-6)
+    by: Array = activation**STRENGTH / weight ** (1 - STRENGTH)
+    by /= np.exp(np.log(by).mean())
+    return by
+
+
+def _normalisation_takes(graph: ir.Graph, layers: list[LinearLayer], by: Array) -> bool:
+    """Divide the output of a LayerNorm, if that is what enters the layers and only them."""
+    normalisation = layers[0].input.producer()
+    if normalisation is None or normalisation.op_type != "LayerNormalization":
+        return False
+    if len(layers[0].input.uses()) != len(layers):
+        return False
+    for place in (1, 2):
+        old = _given(normalisation.inputs[place])
+        new = _constant(graph, f"{_named(old)}/evened", (_array(old) / by).astype(np.float32))
+        normalisation.replace_input_with(place, new)
+    return True
+
+
+class _ValueScales:
+    """Attention weights sum values of one channel: dividing the values' channels divides theirs."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self.graph = graph
+        self.products: dict[str, ir.Node] = {}
+
+    def made(self, layer: LinearLayer, product: ir.Node) -> None:
+        """Remember a quantised layer."""
+        self.products[layer.name] = product
+
+    def take(self, layers: list[LinearLayer], by: Array) -> bool:
+        """Divide the values that attention's projection receives, if the layer is one."""
+        name = layers[0].name.removesuffix(".projection")
+        product = self.products.get(f"{name}.value")
+        if product is None or len(product.inputs) > 5:
+            return False
+        old = _given(product.inputs[3])
+        new = _constant(self.graph, f"{_named(old)}/evened", (_array(old) / by).astype(np.float32))
+        product.replace_input_with(3, new)
+        return True
+
+
+def _whole_numbers(weight: Array) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    """A weight [in, out] as int8 and the scale of each output channel [out]."""
+    largest = np.maximum(np.abs(weight).max(axis=0), np.finfo(np.float32).tiny)
+    scale = largest / LARGEST_WEIGHT
+    return np.rint(weight / scale).astype(np.int8), scale.astype(np.float32)
+
+
+def _constant(graph: ir.Graph, name: str, array: npt.NDArray[np.generic] | np.generic) -> ir.Value:
+    value = ir.val(name, const_value=ir.tensor(np.asarray(array), name=name))
+    graph.register_initializer(value)
+    return value
+
+
+# A value may have no tensor and no name, a node no input; those met here have them.
+
+
+def _array(value: ir.Value) -> Array:
+    return cast(ir.TensorProtocol, value.const_value).numpy()
+
+
+def _given(value: ir.Value | None) -> ir.Value:
+    return cast(ir.Value, value)
+
+
+def _named(value: ir.Value) -> str:
+    return cast(str, value.name)
