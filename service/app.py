@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from service.api import embed, errors, health, metrics, models, openai
+from service.api import embed, errors, health, metrics, models, openai, playground
 from service.api.auth import authorise
 from service.api.middleware import Bounded, Observed
 from service.lifecycle import Lifecycle
@@ -57,7 +57,8 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     for door in (embed, openai, models):
         app.include_router(door.router, dependencies=guard)
     app.include_router(metrics.router, dependencies=guard if settings.protect_metrics else [])
-    app.include_router(health.router)
+    for door in (health, playground):
+        app.include_router(door.router)
     app.add_middleware(Bounded, limit=settings.max_request_bytes)
     if settings.cors_origins:
         app.add_middleware(

@@ -8,43 +8,11 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from tests.images import encode, noise
-
-ROOT = Path(__file__).parents[2]
-SOON = 30
-
-
-@contextmanager
-def running(**settings):
-    """A service on a free port; yields the process and its base address, once it is ready."""
-    environment = {f"SWIN_{name.upper()}": str(value) for name, value in settings.items()}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service", "--port", "0"],
-        env=os.environ | environment,
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    address = ""
-    for line in process.stderr:
-        if found := re.search(r"running on (http://\S+)", line):
-            address = found[1]
-        if "lifecycle: ready" in line:
-            break
-    drained = threading.Thread(target=process.stderr.read)  # so that it never waits for us
-    drained.start()
-    try:
-        yield process, address
-    finally:
-        process.kill()
-        process.wait()
-        drained.join()
-        process.stderr.close()
+from tests.process import ROOT, SOON, running
 
 
 def get(url: str) -> int:

@@ -1,0 +1,68 @@
+"""The playground: a page at `/` and its files under `/playground/`, as they lie in the folder."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+router = APIRouter(tags=["playground"], include_in_schema=False)
+
+FOLDER = Path(__file__).parents[1] / "playground"
+MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+HEADERS = {
+    # File names don't change with their content, so browsers ask each time and mostly get a 304.
+    "Cache-Control": "no-cache",
+    # blob: is for the thumbnails of images that the user chose, which never become a URL of ours.
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of the page, with the headers it is sent with."""
+
+    body: bytes
+    headers: dict[str, str]
+
+
+def _read(path: Path) -> File:
+    body = path.read_bytes()
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    return File(body, HEADERS | {"Content-Type": MEDIA_TYPES[path.suffix], "ETag": etag})
+
+
+FILES = {path.name: _read(path) for path in FOLDER.iterdir() if path.suffix in MEDIA_TYPES}
+
+
+@router.api_route("/", methods=["GET", "HEAD"])
+async def page(request: Request) -> Response:
+    """The page."""
+    return _answer(request, "index.html")
+
+
+@router.api_route("/playground/{name}", methods=["GET", "HEAD"])
+async def file(request: Request, name: str) -> Response:
+    """A file that the page loads."""
+    return _answer(request, name)
+
+
+def _answer(request: Request, name: str) -> Response:
+    found = FILES.get(name)
+    if found is None:
+        raise HTTPException(404, "Not Found")
+    if found.headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=found.headers)
+    return Response(found.body, headers=found.headers)

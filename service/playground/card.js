@@ -1,0 +1,99 @@
+import { copy } from "./clipboard.js";
+import { downloadJson, downloadNpy } from "./downloads.js";
+import { strip } from "./strip.js";
+import { view } from "./thumbnail.js";
+import { bar } from "./timings.js";
+import { nearest } from "./vectors.js";
+
+const NEIGHBOURS = 3;
+
+/** An image's place on the page: what it is, what became of it, and what one can do with it. */
+export class Card {
+  #part;
+  #drawn = new Map();
+
+  constructor(picture, album) {
+    this.picture = picture;
+    this.album = album;
+    const { content } = document.getElementById("card");
+    this.element = content.firstElementChild.cloneNode(true);
+    this.#part = (name) => this.element.querySelector(`.${name}`);
+    this.#part("name").textContent = picture.name;
+    this.#part("name").title = picture.name;
+    this.#button("remove", `Remove ${picture.name}`, () => this.#remove());
+    this.#button("again", `Try ${picture.name} again`, () => album.retry([picture]));
+    this.#button("copy", `Copy the vector of ${picture.name}`, (button) => {
+      copy(JSON.stringify(picture.vector), button);
+    });
+    this.#button("npy", `Download the vector of ${picture.name} as .npy`, () => downloadNpy(picture));
+    this.#button("json", `Download the vector of ${picture.name} as JSON`, () => {
+      downloadJson(picture, album.model);
+    });
+  }
+
+  /**
+   * @param {{embedded: Picture[], comparison: string, largest: number, longestMs: number}} scale of
+   *   the whole album; `comparison` changes whenever the neighbours may
+   */
+  update({ embedded, comparison, largest, longestMs }) {
+    const { picture } = this;
+    const done = picture.state === "embedded";
+    this.element.dataset.state = picture.state;
+    this.#part("again").hidden = !picture.error?.mayPass;
+    this.#part("result").hidden = !done;
+    this.#draw("picture", picture.thumbnail, () => [view(picture)]);
+    this.#draw("meta", picture.size, () => [facts(picture)]);
+    this.#draw("state", `${picture.state} ${picture.waitS} ${picture.error?.message}`, () => stateOf(picture));
+    this.#draw("timings", done && longestMs, () => (done ? bar(picture, longestMs) : []));
+    if (!done) return;
+    this.#draw("strip", largest, () => [strip(picture.vector, largest)]);
+    this.#draw("neighbours", comparison, () =>
+      nearest(picture, embedded, NEIGHBOURS).map((other) => neighbour(other, picture.similarity(other))),
+    );
+    this.#part("nearest").hidden = embedded.length < 2;
+  }
+
+  /** Replace what a part shows if `state`, which it depends on, is another than last time. */
+  #draw(name, state, content) {
+    if (this.#drawn.has(name) && this.#drawn.get(name) === state) return;
+    this.#drawn.set(name, state);
+    this.#part(name).replaceChildren(...content());
+  }
+
+  #button(name, label, press) {
+    const button = this.#part(name);
+    button.setAttribute("aria-label", label);
+    button.title = label;
+    button.addEventListener("click", () => press(button));
+  }
+
+  /** Focus goes to the card that takes this one's place, not back to the top of the page. */
+  #remove() {
+    const next = this.element.nextElementSibling ?? this.element.previousElementSibling;
+    const target = next?.querySelector(".remove") ?? document.getElementById("choose");
+    this.album.remove(this.picture);
+    target.focus();
+  }
+}
+
+function facts({ file, size }) {
+  const weight = file.size < 1e6 ? `${Math.ceil(file.size / 1e3)} kB` : `${(file.size / 1e6).toFixed(1)} MB`;
+  return size ? `${size.width} × ${size.height}, ${weight}` : weight;
+}
+
+function stateOf({ state, waitS, error }) {
+  if (state === "waiting") return ["Waiting"];
+  if (state === "embedding") return [waitS ? `The service is busy; asking again in ${waitS} s` : "Embedding"];
+  if (state === "embedded") return [];
+  const code = Object.assign(document.createElement("code"), { textContent: error.code });
+  const request = error.requestId ? ` (request ${error.requestId})` : "";
+  return [code, ` ${error.message}${request}`];
+}
+
+function neighbour(other, similarity) {
+  const item = document.createElement("li");
+  item.title = other.name;
+  const value = Object.assign(document.createElement("b"), { textContent: similarity.toFixed(3) });
+  item.append(view(other, other.name), value);
+  return item;
+}

@@ -1,0 +1,40 @@
+"""`python -m service` in a process of its own, on a real socket."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SOON = 30
+
+
+@contextmanager
+def running(**settings):
+    """A service on a free port; yields the process and its base address, once it is ready."""
+    environment = {f"SWIN_{name.upper()}": str(value) for name, value in settings.items()}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", "--port", "0"],
+        env=os.environ | environment,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    address = ""
+    for line in process.stderr:
+        if found := re.search(r"running on (http://\S+)", line):
+            address = found[1]
+        if "lifecycle: ready" in line:
+            break
+    drained = threading.Thread(target=process.stderr.read)  # so that it never waits for us
+    drained.start()
+    try:
+        yield process, address
+    finally:
+        process.kill()
+        process.wait()
+        drained.join()
+        process.stderr.close()

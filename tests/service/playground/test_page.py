@@ -1,0 +1,315 @@
+"""The playground, end to end: Chromium on a real server."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from tests.images import encode, noise, photos
+from tests.process import SOON, running
+from tests.service.playground.browser import CHROMIUM, DRIVER, Page, chromium
+
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver"
+)
+
+
+@pytest.fixture(scope="module")
+def driver():
+    with chromium() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def address(artifact):
+    with running(model=artifact) as (_, address):
+        yield address
+
+
+@pytest.fixture
+def page(driver, address, tmp_path) -> Page:
+    return Page(driver, address, tmp_path)
+
+
+@pytest.fixture
+def files(tmp_path) -> list[Path]:
+    """Six photos: two of each of three scenes, a part of one beside the whole."""
+    written = []
+    for name in ("china", "coffee", "flower"):
+        photo = photos()[name]
+        part = photo.crop((20, 20, photo.width - 20, photo.height - 20))
+        for number, image in enumerate((photo, part), start=1):
+            written.append(tmp_path / f"{name}-{number}.jpg")
+            written[-1].write_bytes(encode(image, "JPEG", quality=90))
+    return written
+
+
+def vector_of(address: str, file: Path) -> np.ndarray:
+    """The vector as the API gives it: float32 `[dim]`."""
+    request = urllib.request.Request(
+        f"{address}/embed", file.read_bytes(), {"Content-Type": "image/jpeg"}
+    )
+    with urllib.request.urlopen(request, timeout=SOON) as answer:
+        return np.float32(json.load(answer)["embeddings"][0])
+
+
+def table(page: Page) -> np.ndarray:
+    """The cosines that the page shows: `[n, n]`."""
+    rows = page.script(
+        "return [...document.querySelectorAll('#heatmap tbody tr')].map((row) =>"
+        " [...row.querySelectorAll('td')].map((cell) => Number(cell.textContent)))"
+    )
+    return np.array(rows)
+
+
+def test_six_images_compare_and_their_vectors_download(page, address, files):
+    page.drop(*files)
+    assert page.settle(6) == ["embedded"] * 6
+    assert page.find("#status").text == "6 images embedded"
+    vectors = np.stack([vector_of(address, file) for file in files])  # [6, dim]
+
+    cosines = vectors.astype(np.float64) @ vectors.T
+    assert np.abs(table(page) - cosines).max() <= 0.0051
+    assert page.texts("#heatmap tbody th") == [file.name for file in files]
+
+    for card, row in zip(page.cards(), cosines, strict=True):
+        images = card.find_elements(By.CSS_SELECTOR, ".neighbours img")
+        best = np.argsort(-row)[1:4]  # the first is the image itself
+        assert [image.get_attribute("alt") for image in images] == [files[i].name for i in best]
+        shown = [
+            float(text) for text in card.find_element(By.CSS_SELECTOR, ".neighbours").text.split()
+        ]
+        assert shown == pytest.approx(row[best], abs=5.1e-4)
+
+    card = page.card("coffee-2.jpg")
+    card.find_element(By.CLASS_NAME, "npy").click()
+    saved = np.load(page.downloaded("coffee-2.npy"))
+    assert saved.dtype == np.float32
+    assert saved.tobytes() == vectors[3].tobytes()
+    card.find_element(By.CLASS_NAME, "json").click()
+    content = json.loads(page.downloaded("coffee-2.json").read_text())
+    assert content["name"] == "coffee-2.jpg"
+    assert np.float32(content["embedding"]).tobytes() == vectors[3].tobytes()
+
+    page.find("#all-npy").click()
+    assert np.load(page.downloaded("embeddings.npy")).tobytes() == vectors.tobytes()
+    page.find("#all-json").click()
+    content = json.loads(page.downloaded("embeddings.json").read_text())
+    assert [image["name"] for image in content["images"]] == [file.name for file in files]
+
+
+def test_a_corrupt_file_fails_alone(page, files):
+    files[3].write_bytes(files[3].read_bytes()[:2000])
+    page.drop(*files)
+    assert page.settle(6) == [*["embedded"] * 3, "failed", *["embedded"] * 2]
+    assert page.find("#status").text == "5 of 6 images embedded, 1 failed"
+    failed = page.card("coffee-2.jpg")
+    assert "invalid_image" in failed.find_element(By.CLASS_NAME, "state").text
+    assert not failed.find_element(By.CLASS_NAME, "result").is_displayed()
+    assert not failed.find_element(By.CLASS_NAME, "again").is_displayed()
+    assert table(page).shape == (5, 5)
+    assert len(page.texts(".card:not([data-state=failed]) .neighbours li")) == 5 * 3
+
+
+def test_a_format_the_browser_cannot_show_is_embedded_all_the_same(page, tmp_path):
+    file = tmp_path / "scan.tiff"
+    file.write_bytes(encode(noise(40, 30), "TIFF"))
+    page.choose(file)
+    assert page.settle(1) == ["embedded"]
+    assert page.find(".card .thumbnail").text == "TIFF"
+
+
+def test_a_file_that_is_no_image_says_so(page, tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("not an image")
+    page.choose(file)
+    assert page.settle(1) == ["failed"]
+    assert page.find(".card .state").text.startswith("invalid_image")
+
+
+def test_pasted_images_get_names_of_their_own(page):
+    paste = """
+      const data = new DataTransfer();
+      const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));
+      data.items.add(new File([bytes], "image.png", { type: "image/png" }));
+      dispatchEvent(new ClipboardEvent("paste", { clipboardData: data }));
+    """
+    for _ in range(2):
+        page.script(paste, base64.b64encode(encode(noise(20, 20))).decode())
+    assert page.settle(2) == ["embedded"] * 2
+    assert page.texts(".card .name") == ["image.png", "image (2).png"]
+
+
+def test_removing_and_clearing(page, files):
+    page.drop(*files[:3])
+    page.settle(3)
+    page.card("china-2.jpg").find_element(By.CLASS_NAME, "remove").click()
+    page.until(lambda: table(page).shape == (2, 2))
+    assert page.driver.switch_to.active_element.get_attribute("title") == "Remove coffee-1.jpg"
+    page.find("#clear").click()
+    page.until(lambda: not page.cards())
+    assert not page.find("#results").is_displayed()
+
+
+def test_an_untrained_model_is_announced(page):
+    assert page.find("#untrained").is_displayed()
+    assert "Untrained model" in page.find("#untrained").text
+
+
+def test_all_of_it_works_by_keyboard(page):
+    stops = []
+    for _ in range(8):
+        page.press(Keys.TAB)
+        focused = page.driver.switch_to.active_element
+        ring = focused if focused.tag_name != "input" else focused.find_element(By.XPATH, "..")
+        assert page.script("return getComputedStyle(arguments[0]).outlineStyle", ring) == "solid"
+        names = (focused.get_attribute(name) for name in ("id", "value", "textContent"))
+        stops.append(next(name for name in names if name))
+    controls = ["choose", "examples", "curl", "copy-snippet"]
+    assert stops[:7] == ["Code", "API reference", "Metrics", *controls]
+    page.find("#examples").send_keys(Keys.ENTER)
+    assert page.settle(9) == ["embedded"] * 9
+    page.find("#languages input").send_keys(Keys.ARROW_RIGHT)
+    assert page.find("#snippet").text.startswith("import json")
+
+
+def test_it_fits_a_phone(page):
+    page.show(360, 780)
+    page.find("#examples").click()
+    page.settle(9)
+    assert page.script("return document.documentElement.scrollWidth") == 360
+    outside = """
+      return [...document.querySelectorAll("main :is(button, h2, h3, li, p)")].filter(
+        (element) => element.checkVisibility() && element.getBoundingClientRect().right > 360,
+      ).map((element) => element.outerHTML)"""
+    assert page.script(outside) == []
+
+
+# Colours as the browser paints them, so that oklch() and transparency are its business.
+CONTRASTS = """
+  const context = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  function luminance(colour) {
+    context.fillStyle = colour;
+    context.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...context.getImageData(0, 0, 1, 1).data].map((value) => {
+      const part = value / 255;
+      return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  }
+  function ground(element) {
+    const colour = getComputedStyle(element).backgroundColor;
+    return colour === "rgba(0, 0, 0, 0)" ? ground(element.parentElement) : colour;
+  }
+  return [...document.querySelectorAll("body *")]
+    .filter((element) => element.checkVisibility())
+    .filter((element) => [...element.childNodes].some((node) => node.data?.trim()))
+    .map((element) => {
+      const [a, b] = [getComputedStyle(element).color, ground(element)].map(luminance);
+      return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), element.outerHTML];
+    });
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out(page, files, scheme):
+    """WCAG 2.2, 1.4.3: a contrast of 4.5 at least, on every cell of the table too."""
+    files[0].write_bytes(b"damaged")
+    page.show(1400, 900, scheme)
+    page.choose(*files)
+    page.settle(6)
+    page.find("#examples").click()
+    page.settle(15)
+    contrasts = page.script(CONTRASTS)
+    assert sum("<td" in html for _, html in contrasts) == 14 * 14
+    assert [(ratio, html) for ratio, html in contrasts if ratio < 4.5] == []
+
+
+@pytest.mark.parametrize("language", ["curl", "Python"])
+def test_snippets_run(page, address, files, tmp_path, language):
+    page.find(f"#languages input[value={language}]").find_element(By.XPATH, "..").click()
+    (tmp_path / "photo.jpg").write_bytes(files[0].read_bytes())
+    text = page.find("#snippet").text
+    command = ["sh", "-c", text] if language == "curl" else [sys.executable, "-c", text]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=SOON)
+    assert done.returncode == 0, done.stderr
+    if language == "curl":
+        (vector,) = json.loads(done.stdout)["embeddings"]
+        assert np.float32(vector).tobytes() == vector_of(address, files[0]).tobytes()
+    else:
+        assert done.stdout == "(128,)\n"
+
+
+def test_stages_are_timed_by_the_service(page, files):
+    page.drop(files[0])
+    page.settle(1)
+    assert [text.split()[0] for text in page.texts(".timings li")] == [
+        "decode",
+        "queue",
+        "inference",
+    ]
+    shares = page.script(
+        "return [...document.querySelectorAll('.bar span')].map((part) => part.offsetWidth)"
+    )
+    assert sum(shares) > 0
+    assert all(share > 0 for share in shares)
+
+
+def test_a_server_with_keys_is_given_one(driver, artifact, files, tmp_path):
+    with running(model=artifact, api_keys="secret") as (_, address):
+        page = Page(driver, address, tmp_path)
+        page.until(page.find("#key").is_displayed)
+        page.drop(files[0])
+        assert page.settle(1) == ["failed"]
+        assert page.find(".card .state").text.startswith("invalid_api_key")
+        assert not page.find("#key-refused").is_displayed()
+        page.find("#key-field").send_keys("guess", Keys.ENTER)
+        page.until(page.find("#key-refused").is_displayed)
+        page.find("#key-field").clear()
+        page.find("#key-field").send_keys("secret", Keys.ENTER)
+        page.until(lambda: page.settle(1) == ["embedded"])
+        assert not page.find("#key").is_displayed()
+        page.until(lambda: "dimensions" in page.find("#model").text)
+        assert "Authorization: Bearer $SWIN_API_KEY" in page.find("#snippet").text
+
+
+def test_it_waits_while_the_service_is_busy(driver, artifact, tmp_path):
+    one_by_one = {"streams": 1, "max_queue_size": 1, "max_images_per_request": 1}
+    files = [tmp_path / f"large-{number}.png" for number in range(4)]
+    for seed, file in enumerate(files):
+        file.write_bytes(encode(noise(1500, 1500, seed)))
+    with running(model=artifact, **one_by_one) as (_, address):
+        page = Page(driver, address, tmp_path)
+        page.drop(*files)
+        assert page.settle(4) == ["embedded"] * 4
+        with urllib.request.urlopen(f"{address}/metrics", timeout=SOON) as answer:
+            rejected = re.search(
+                r'swin_rejected_total{reason="queue_full"} (\S+)', answer.read().decode()
+            )
+    assert float(rejected[1]) > 0
+
+
+def test_a_service_that_is_gone_is_told_apart_from_a_bad_image(driver, artifact, files, tmp_path):
+    with running(model=artifact) as (_, address):
+        page = Page(driver, address, tmp_path)
+    page.drop(files[0])
+    assert page.settle(1) == ["failed"]
+    assert page.find(".card .state").text.startswith("no_answer")
+    assert page.find(".card .again").is_displayed()
+
+
+def test_nothing_comes_from_elsewhere_and_nothing_is_complained_of(page, address, files):
+    page.drop(*files)
+    page.settle(6)
+    loaded = page.script("return performance.getEntriesByType('resource').map(({name}) => name)")
+    assert [name for name in loaded if not name.startswith((address, f"blob:{address}"))] == []
+    log = page.driver.get_log("browser")
+    assert [line for line in log if line["level"] != "DEBUG"] == []
