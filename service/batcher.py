@@ -29,12 +29,18 @@ class RunObserver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """A vector and how long each stage took to make it, in seconds."""
+    """A vector, how long each stage took to make it, in seconds, and the size of its image.
+
+    `width` and `height` are of the image as it was stored, in pixels; of an image that came as
+    pixels, those of its array.
+    """
 
     vector: Vector
     decode_s: float
     queue_s: float
     inference_s: float
+    width: int
+    height: int
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +51,8 @@ class Job:
     future: Future[Embedding] = field(default_factory=Future)
     pixels: Pixels | None = None
     decode_s: float = 0
+    width: int = 0
+    height: int = 0
     queued_at: float = 0
 
     @property
@@ -203,4 +211,6 @@ class Batcher:
         inference_s = time.monotonic() - started
         for job, vector in zip(jobs, vectors, strict=True):
             queue_s = started - job.queued_at
-            job.future.set_result(Embedding(vector, job.decode_s, queue_s, inference_s))
+            job.future.set_result(
+                Embedding(vector, job.decode_s, queue_s, inference_s, job.width, job.height)
+            )

@@ -86,6 +86,7 @@ class Embedder:
                 self._metrics.image_bytes.observe(len(image))
                 self._decoders.submit(self._decode, job, image)
             else:
+                job.height, job.width = image.shape[:2]
                 self._batcher.put(job, image)
         return [job.future for job in jobs]
 
@@ -126,6 +127,7 @@ class Embedder:
             self._batcher.drop(job, error)
             return
         job.decode_s = time.monotonic() - started
+        job.width, job.height = picture.width, picture.height
         self._batcher.put(job, picture.pixels)
         self._metrics.observe_picture(picture)
 

@@ -8,7 +8,7 @@ from service.batcher import Embedding
 
 
 def embeddings(*vectors):
-    return [Embedding(np.array(vector, np.float32), 0, 0, 0) for vector in vectors]
+    return [Embedding(np.array(vector, np.float32), 0, 0, 0, 1, 1) for vector in vectors]
 
 
 @pytest.fixture

@@ -1,0 +1,28 @@
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.embedder import Embedder
+from service.metrics import Metrics
+from service.preprocess import ORIENTATION_TAG
+from service.settings import Settings
+from tests.images import encode, noise
+
+
+@pytest.fixture
+def embedder(artifact):
+    embedder = Embedder(Settings(model=artifact), Metrics())
+    yield embedder
+    embedder.close()
+
+
+def test_an_embedding_tells_the_size_its_image_was_stored_in(embedder):
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = 6
+    turned = encode(noise(40, 50), "JPEG", exif=exif)
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    futures = embedder.submit([encode(noise(60, 44)), turned, pixels], math.inf)
+    sizes = [(future.result().width, future.result().height) for future in futures]
+    assert sizes == [(60, 44), (40, 50), (32, 32)]
