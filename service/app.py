@@ -7,7 +7,16 @@ from collections.abc import AsyncIterator, Callable
 from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from service.api import embed, errors, health, metrics, models, openai, playground
+from service.api import (
+    embed,
+    errors,
+    health,
+    metrics,
+    models,
+    open_inference,
+    openai,
+    playground,
+)
 from service.api.auth import authorise
 from service.api.middleware import Bounded, Observed
 from service.lifecycle import Lifecycle
@@ -54,11 +63,12 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     app.state.lifecycle = lifecycle
     errors.install(app)
     guard = [Depends(authorise)] if settings.api_keys else []
-    for door in (embed, openai, models):
+    for door in (embed, openai, open_inference, models):
         app.include_router(door.router, dependencies=guard)
     app.include_router(metrics.router, dependencies=guard if settings.protect_metrics else [])
     for door in (health, playground):
         app.include_router(door.router)
+    app.include_router(open_inference.probes)
     app.add_middleware(Bounded, limit=settings.max_request_bytes)
     if settings.cors_origins:
         app.add_middleware(

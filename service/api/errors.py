@@ -1,4 +1,4 @@
-"""Errors as responses, in the shape that OpenAI clients know."""
+"""Errors as responses, in the shape that OpenAI clients know, or at `/v2` in that protocol's."""
 
 import math
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from service.api.open_inference import PREFIX
 from service.errors import InvalidApiKey, InvalidRequest, RequestTooLarge, ServiceError
 
 
@@ -21,6 +22,7 @@ def install(app: FastAPI) -> None:
 
 
 def error_response(
+    request: Request,
     status: int,
     message: str,
     *,
@@ -29,8 +31,10 @@ def error_response(
     param: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """`{"error": {"message", "type", "param", "code"}}`."""
-    error = {"message": message, "type": type_, "param": param, "code": code}
+    """`{"error": {"message", "type", "param", "code"}}`, or `{"error": message}`."""
+    error: object = {"message": message, "type": type_, "param": param, "code": code}
+    if request.url.path.startswith(PREFIX):
+        error = f"{param}: {message}" if param else message
     return Response(orjson.dumps({"error": error}), status, headers, "application/json")
 
 
@@ -45,6 +49,7 @@ async def _service_error(request: Request, error: Exception) -> Response:
     if isinstance(error, InvalidApiKey):
         headers["WWW-Authenticate"] = "Bearer"
     return error_response(
+        request,
         error.status,
         error.message,
         type_=error.type,
@@ -66,6 +71,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
     message = f"{request.method} {request.url.path}: {error.detail}; see /docs for what is served"
     return error_response(
+        request,
         error.status_code,
         message,
         type_="invalid_request_error",
@@ -76,6 +82,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 async def _internal_error(request: Request, error: Exception) -> Response:
     return error_response(
+        request,
         500,
         "the service failed on this request",
         type_="server_error",

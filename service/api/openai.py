@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from starlette.responses import Response
 
 from service.api.answers import Upload, allow, embed_all, embedder, encoding
-from service.api.openapi import EMBEDDING_ERRORS, error_responses
+from service.api.openapi import EMBEDDING_ERRORS, error_responses, schema_of
 from service.api.sources import decode, is_address
 from service.api.vectors import rows
 from service.batcher import Vector
@@ -78,7 +78,7 @@ class EmbeddingsResponse(BaseModel):
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": EmbeddingsRequest.model_json_schema()}},
+            "content": {"application/json": {"schema": schema_of(EmbeddingsRequest)}},
         }
     },
 )

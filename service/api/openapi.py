@@ -40,6 +40,25 @@ EMBEDDING_ERRORS: Sequence[type[ServiceError]] = (
 """What any door that embeds images may answer with."""
 
 
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """A model's JSON schema, whole: for bodies that a door reads by itself."""
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def inlined(node: object) -> object:
+        if isinstance(node, list):
+            return [inlined(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if (reference := node.get("$ref", "")).startswith("#/$defs/"):
+            return inlined(definitions[reference.removeprefix("#/$defs/")])
+        return {key: inlined(value) for key, value in node.items()}
+
+    whole = inlined(schema)
+    assert isinstance(whole, dict)  # noqa: S101 - as it went in
+    return whole
+
+
 def error_responses(
     kinds: Sequence[type[ServiceError]], model: type[BaseModel] = Error
 ) -> Responses:

@@ -1,0 +1,301 @@
+"""`/v2`: the Open Inference Protocol over HTTP, for KServe's and Triton's clients.
+
+Tensors are JSON or binary, either way: https://github.com/kserve/open-inference-protocol and
+https://github.com/triton-inference-server/server (protocol/extension_binary_data.md).
+"""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Path, Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.responses import JSONResponse, Response
+
+from model_export import __version__
+from model_export.model_card import EMBEDDING, ModelCard
+from service.api import health, tensors
+from service.api.answers import embed_all, embedder, encoding
+from service.api.openapi import EMBEDDING_ERRORS, error_responses, schema_of
+from service.api.tensors import Tensor
+from service.api.vectors import rows
+from service.errors import InvalidRequest, ModelNotFound, NotReady
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+PREFIX = "/v2"
+
+probes = APIRouter(prefix=PREFIX, tags=["open_inference"])
+router = APIRouter(prefix=PREFIX, tags=["open_inference"])
+
+
+class V2Error(BaseModel):
+    """An error in the protocol's shape."""
+
+    error: str
+
+
+class InferParameters(BaseModel):
+    """Parameters that matter here; others are ignored."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class InputTensor(InferParameters):
+    """An input; `data` stays out where it follows in binary."""
+
+    name: str
+    shape: list[Annotated[int, Field(ge=0)]]
+    datatype: str
+    parameters: dict[str, Any] = {}
+    data: list[Any] | None = None
+
+
+class OutputRequest(InferParameters):
+    """An output that is asked for."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class InferRequest(InferParameters):
+    """A request to embed images."""
+
+    id: str | None = None
+    parameters: dict[str, Any] = {}
+    inputs: list[InputTensor] = Field(min_length=1)
+    outputs: list[OutputRequest] = []
+
+
+class OutputTensor(BaseModel):
+    """An output; `data` stays out where it follows in binary."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: dict[str, Any] | None = None
+    data: list[float] | None = None
+
+
+class InferResponse(BaseModel):
+    """Vectors in the order of the input, row by row."""
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[OutputTensor]
+
+
+class ServerMetadata(BaseModel):
+    """What this server is."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class TensorMetadata(BaseModel):
+    """What a model takes or gives; -1 is any number."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(BaseModel):
+    """What the model is, takes (one of the inputs in a request) and gives."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+NOT_READY = error_responses([NotReady], V2Error)
+NOT_FOUND = error_responses([ModelNotFound, NotReady], V2Error)
+
+Name = Annotated[str, Path(description="the served model")]
+VERSIONED = {
+    "parameters": [
+        {
+            "name": "version",
+            "in": "path",
+            "required": True,
+            "description": f"the model's version, which is {tensors.VERSION}",
+            "schema": {"type": "string"},
+        }
+    ]
+}
+
+
+@probes.get("/health/live", summary="Whether the process answers")
+async def live() -> dict[str, bool]:
+    """200 as long as the process answers."""
+    return {"live": True}
+
+
+@probes.get("/health/ready", summary="Whether to send requests here", responses=NOT_READY)
+async def ready(request: Request) -> Response:
+    """200 once an embedding was computed and while the engine makes progress, else 503."""
+    return await health.ready(request)
+
+
+@router.get("", summary="What this server is")
+async def server_metadata() -> ServerMetadata:
+    """Name, version and extensions of the protocol."""
+    return ServerMetadata(
+        name="swin-embed", version=__version__, extensions=list(tensors.EXTENSIONS)
+    )
+
+
+@router.get("/models/{name}", summary="What the model takes and gives", responses=NOT_FOUND)
+@router.get(
+    "/models/{name}/versions/{version}",
+    summary="What a version of the model takes and gives",
+    responses=NOT_FOUND,
+    openapi_extra=VERSIONED,
+)
+async def model_metadata(request: Request, name: Name) -> ModelMetadata:
+    """Inputs and outputs with their datatypes and shapes."""
+    card = _model(request, name)
+    return ModelMetadata.model_validate(
+        {
+            "name": card.name,
+            "versions": [tensors.VERSION],
+            "platform": tensors.PLATFORM,
+            "inputs": [asdict(tensor) for tensor in tensors.inputs(card)],
+            "outputs": [asdict(tensor) for tensor in tensors.outputs(card)],
+        }
+    )
+
+
+@router.get("/models/{name}/ready", summary="Whether the model is ready", responses=NOT_FOUND)
+@router.get(
+    "/models/{name}/versions/{version}/ready",
+    summary="Whether a version of the model is ready",
+    responses=NOT_FOUND,
+    openapi_extra=VERSIONED,
+)
+async def model_ready(request: Request, name: Name) -> Response:
+    """200 while the engine makes progress, else 503."""
+    _model(request, name)
+    await health.ready(request)
+    return JSONResponse({"name": name, "ready": True})
+
+
+BINARY = {
+    "type": "string",
+    "format": "binary",
+    "description": f"{HEADER_LENGTH} bytes of JSON, then the tensors",
+}
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": schema_of(InferRequest)},
+            "application/octet-stream": {"schema": BINARY},
+        },
+    }
+}
+INFER: dict[str, Any] = {
+    "responses": {
+        200: {
+            "model": InferResponse,
+            "content": {"application/octet-stream": {"schema": BINARY}},
+            "headers": {
+                HEADER_LENGTH: {
+                    "description": "bytes of JSON before the tensors, in a binary answer",
+                    "schema": {"type": "integer"},
+                }
+            },
+        },
+        **error_responses([*EMBEDDING_ERRORS, ModelNotFound], V2Error),
+    },
+}
+
+
+@router.post("/models/{name}/infer", summary="Embed images", openapi_extra=BODY, **INFER)
+@router.post(
+    "/models/{name}/versions/{version}/infer",
+    summary="Embed images with a version of the model",
+    openapi_extra=BODY | VERSIONED,
+    **INFER,
+)
+async def infer(request: Request, name: Name) -> Response:
+    """Embed the elements of `image` or `pixels`; vectors have unit length unless told otherwise."""
+    card = _model(request, name)
+    asked, given = await _parse(request)
+    tensors.check_outputs([output.name for output in asked.outputs])
+    normalize = tensors.normalize(asked.parameters)
+    binary = _wants_binary(asked)
+    uploads = tensors.uploads(given, card)
+    answers = await embed_all(request, uploads)
+    with encoding(request):
+        vectors = rows(answers, normalize=normalize).array
+        output: dict[str, object] = {"name": EMBEDDING, "datatype": "FP32", "shape": vectors.shape}
+        if binary:
+            output["parameters"] = {"binary_data_size": vectors.nbytes}
+        else:
+            output["data"] = vectors.ravel()
+        answer: dict[str, object] = {
+            "model_name": card.name,
+            "model_version": tensors.VERSION,
+            "outputs": [output],
+        }
+        if asked.id is not None:
+            answer["id"] = asked.id
+        body = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not binary:
+        return Response(body, media_type="application/json")
+    headers = {HEADER_LENGTH: str(len(body))}
+    return Response(body + vectors.tobytes(), 200, headers, "application/octet-stream")
+
+
+def _model(request: Request, name: str) -> ModelCard:
+    card = embedder(request).card
+    tensors.check_model(card, name, request.path_params.get("version", ""))
+    return card
+
+
+async def _parse(request: Request) -> tuple[InferRequest, list[Tensor]]:
+    body = await request.body()
+    length = _header_length(request.headers.get(HEADER_LENGTH), len(body))
+    try:
+        asked = InferRequest.model_validate_json(body[:length])
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        param = ".".join(map(str, first["loc"])) or None
+        raise InvalidRequest(first["msg"], param=param) from error
+    given = []
+    for tensor in asked.inputs:
+        form = (tensor.name, tensor.datatype, tensor.shape)
+        size = tensor.parameters.get("binary_data_size")
+        if size is None:
+            given.append(tensors.from_list(*form, tensor.data))
+            continue
+        if type(size) is not int or not 0 <= size <= len(body) - length:
+            raise InvalidRequest(f"binary_data_size of {tensor.name!r} does not fit the body")
+        given.append(tensors.from_raw(*form, body[length : length + size]))
+        length += size
+    if length != len(body):
+        raise InvalidRequest(f"{len(body) - length} bytes of binary data belong to no input")
+    return asked, given
+
+
+def _header_length(given: str | None, body: int) -> int:
+    if given is None:
+        return body
+    if not (given.isascii() and given.isdigit() and int(given[:20]) <= body):
+        raise InvalidRequest(f"{HEADER_LENGTH} is the length of the JSON before the tensors")
+    return int(given)
+
+
+def _wants_binary(asked: InferRequest) -> bool:
+    wanted = asked.parameters.get("binary_data_output", False)
+    for output in asked.outputs:
+        if "classification" in output.parameters:
+            raise InvalidRequest("an embedding has no classes; leave 'classification' out")
+        wanted = output.parameters.get("binary_data", wanted)
+    if not isinstance(wanted, bool):
+        raise InvalidRequest("'binary_data' and 'binary_data_output' are true or false")
+    return wanted
