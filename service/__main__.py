@@ -1,10 +1,12 @@
 """`python -m service`: serve a model until told to stop.
 
-Exit status: 0 after SIGTERM or SIGINT, 1 if the model, the device or the address cannot be had, 2
-on a bad setting.
+Exit status: 0 after SIGTERM or SIGINT, 1 if the model, the device or the address cannot be had or
+the engine hangs, 2 on a bad setting. SIGHUP loads the model file again.
 """
 
+import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ from pydantic_settings import CliApp
 
 from service import logs
 from service.app import create_app
-from service.errors import ArtifactError, DeviceError
+from service.errors import ArtifactError, DeviceError, EngineError
 from service.settings import Settings
 
 
@@ -31,6 +33,8 @@ class Server(uvicorn.Server):
         """Handle SIGTERM and SIGINT, and don't raise them again when all is done."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.handle_exit)
+        reload = self.app.state.lifecycle.ask_reload
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
         yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -70,9 +74,11 @@ def main() -> int:
     failure = app.state.lifecycle.failure
     if failure is None:
         return 0
-    if not isinstance(failure, ArtifactError | DeviceError):
+    if not isinstance(failure, ArtifactError | DeviceError | EngineError):
         raise failure
-    print(f"swin-embed: {failure}", file=sys.stderr)
+    print(f"swin-embed: {failure}", file=sys.stderr, flush=True)
+    if isinstance(failure, EngineError):
+        os._exit(1)  # a thread that hangs in native code would keep the interpreter from ending
     return 1
 
 

@@ -8,6 +8,7 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from service.api import (
+    admin,
     embed,
     errors,
     health,
@@ -29,6 +30,7 @@ READABLE_HEADERS = [
     "Server-Timing",
     "X-Embedding-Scales",
     "X-Embedding-Shape",
+    "X-Model-Digest",
     "X-Request-Id",
 ]
 """What a page of another origin may read of an answer, besides the usual."""
@@ -39,7 +41,8 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
 
     Args:
         settings: every knob.
-        on_failure: called if the model cannot be loaded; `app.state.lifecycle.failure` says why.
+        on_failure: called if the model cannot be loaded or the engine cannot be brought back;
+            `app.state.lifecycle.failure` says why.
     """
     watched = Metrics()
     lifecycle = Lifecycle(settings, watched)
@@ -47,8 +50,11 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         starting = asyncio.create_task(lifecycle.start())
-        starting.add_done_callback(lambda _: on_failure() if lifecycle.failure else None)
+        watching = asyncio.create_task(lifecycle.watch())
+        for task in (starting, watching):
+            task.add_done_callback(lambda _: on_failure() if lifecycle.failure else None)
         yield
+        watching.cancel()
         await starting
         await lifecycle.stop()
 
@@ -66,6 +72,8 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     for door in (embed, openai, open_inference, models):
         app.include_router(door.router, dependencies=guard)
     app.include_router(metrics.router, dependencies=guard if settings.protect_metrics else [])
+    if settings.admin:
+        app.include_router(admin.router, dependencies=guard)
     for door in (health, playground):
         app.include_router(door.router)
     app.include_router(open_inference.probes)

@@ -144,6 +144,11 @@ class Batcher:
         """Runs under way."""
         return len(self._runs_since)
 
+    @property
+    def alive(self) -> bool:
+        """Whether every stream can take work."""
+        return all(thread.is_alive() for thread in self._threads)
+
     def longest_run_s(self) -> float:
         """How long the oldest run under way has been going, in seconds; 0 if there is none."""
         now = time.monotonic()

@@ -18,7 +18,7 @@ Image = bytes | Pixels
 """An encoded image, or pixels as the model takes them: uint8 `[image_size, image_size, 3]`."""
 
 STALLED_RUNS = 20
-STALLED_S = 5.0
+STALLED_S = 4.0
 
 logger = logging.getLogger(__name__)
 
@@ -95,12 +95,17 @@ class Embedder:
         """The queue and the streams, for those who watch them."""
         return self._batcher
 
+    def stalled(self) -> bool:
+        """Whether a stream has ended, or a run has been going for longer than any should."""
+        longest_s = max(STALLED_S, STALLED_RUNS * self._warm_run_s)
+        return not self._batcher.alive or self._batcher.longest_run_s() > longest_s
+
     def healthy(self) -> bool:
-        """Whether the engine makes progress: no run is stuck, and the last one succeeded.
+        """Whether the engine makes progress: it is not stalled, and the last run succeeded.
 
         Free after a success; after a failure it is a real run that has to succeed.
         """
-        if self._batcher.longest_run_s() > max(STALLED_S, STALLED_RUNS * self._warm_run_s):
+        if self.stalled():
             return False
         if self._batcher.last_run_failed:
             (job,) = self._batcher.admit(1, time.monotonic() + STALLED_S)

@@ -99,6 +99,16 @@ class RequestTimeout(ServiceError):
     status, code, type = 504, "timeout", "timeout_error"
 
 
+class ReloadFailed(ServiceError):
+    """The model file was not fit to take over; the one that was served still is."""
+
+    status, code = 409, "reload_failed"
+
+
+class EngineError(Exception):
+    """The engine makes no progress and cannot be brought back; the process has to end."""
+
+
 class ArtifactError(Exception):
     """The model file cannot be served; the message is one line that says what to do."""
 

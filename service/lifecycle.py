@@ -1,13 +1,17 @@
-"""The phases of a running service: starting, serving, draining; failed if it cannot start."""
+"""The phases of a running service: starting, serving, draining; failed if it cannot go on."""
 
 import asyncio
+import gc
 import logging
+import time
 from enum import Enum
 
 from service.embedder import Embedder
-from service.errors import NotReady
+from service.errors import EngineError, NotReady, ReloadFailed
 from service.metrics import Metrics
 from service.settings import Settings
+
+WATCH_S = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +34,8 @@ class Lifecycle:
         self._settings = settings
         self._metrics = metrics
         self._embedder: Embedder | None = None
+        self._swapping = asyncio.Lock()
+        self._asked_reload: asyncio.Task[None] | None = None
         metrics.watch_ready(self.ready)
 
     async def start(self) -> None:
@@ -46,6 +52,60 @@ class Lifecycle:
             self._metrics.observe_start()
             logger.info("ready")
 
+    async def watch(self) -> None:
+        """Give up once the engine has stalled for `SWIN_STALL_EXIT_S`; nothing here can mend it."""
+        progress = time.monotonic()
+        while self.failure is None:
+            await asyncio.sleep(WATCH_S)
+            if self._embedder is None or not self._embedder.stalled():
+                progress = time.monotonic()
+            elif time.monotonic() - progress >= self._settings.stall_exit_s:
+                self.failure = EngineError(
+                    f"the engine made no progress for {self._settings.stall_exit_s:g} s"
+                )
+                self.phase = Phase.FAILED
+                logger.critical("%s; giving up", self.failure)
+
+    async def reload(self) -> None:
+        """Load the model file again, and serve what is in it from the next request on.
+
+        Requests that were taken before are answered by the model that took them, which is dropped
+        when the last of them is done. Both are in memory until then.
+
+        Raises:
+            ReloadFailed: the file cannot be served; the old model still is.
+            NotReady: no model is served yet, or the service is stopping.
+        """
+        async with self._swapping:
+            old = self.embedder
+            try:
+                new = await asyncio.to_thread(Embedder, self._settings, self._metrics)
+            except Exception as error:
+                self._metrics.observe_reload(succeeded=False)
+                logger.error("still serving %s: %s", old.model.digest, error)
+                raise ReloadFailed(f"the model stays the one it was: {error}") from error
+            if self.phase is not Phase.SERVING:
+                await asyncio.to_thread(new.close)
+                raise NotReady(f"the service is {self.phase.value}")
+            self._embedder = new
+            self._metrics.watch_engine(new)
+            self._metrics.observe_reload(succeeded=True)
+            logger.info("serving %s instead of %s", new.model.digest, old.model.digest)
+            await asyncio.to_thread(old.close)
+            del old
+            gc.collect()  # a session's memory goes back when the last reference to it does
+
+    def ask_reload(self) -> None:
+        """Reload in the background; how it went is in the log and the metrics."""
+        if self._asked_reload is None or self._asked_reload.done():
+            self._asked_reload = asyncio.create_task(self._reload_quietly())
+
+    async def _reload_quietly(self) -> None:
+        try:
+            await self.reload()
+        except (NotReady, ReloadFailed) as error:
+            logger.warning("not reloaded: %s", error)
+
     def drain(self) -> None:
         """Stop being ready; requests in flight still have their embedder."""
         if self.phase is not Phase.DRAINING:
@@ -53,10 +113,11 @@ class Lifecycle:
             logger.info("draining: finishing the requests in flight")
 
     async def stop(self) -> None:
-        """Finish what was submitted."""
+        """Finish what was submitted, unless the engine has stalled and never would."""
         self.phase = Phase.DRAINING
-        if self._embedder is not None:
-            await asyncio.to_thread(self._embedder.close)
+        async with self._swapping:
+            if self._embedder is not None and not self._embedder.stalled():
+                await asyncio.to_thread(self._embedder.close)
 
     @property
     def embedder(self) -> Embedder:

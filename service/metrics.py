@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # a decade: each bound is 1.6 times the one before, so a quantile read off them is within a quarter.
 SECONDS = [round(10 ** (step / 5), 4) for step in range(-15, 8)]
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+EXEMPLAR_LENGTH = 128 - len("request_id")  # OpenMetrics: 128 characters with the label's name
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
@@ -139,6 +140,13 @@ class Metrics:
             "Time from the start of the process until it first took requests",
             registry=registry,
         )
+        reloads = Counter(
+            "swin_model_reloads",
+            "Times the model was loaded again while serving, by outcome",
+            ["outcome"],
+            registry=registry,
+        )
+        self._reloads_ok, self._reloads_failed = reloads.labels("ok"), reloads.labels("failed")
         self._gpu_watched = False
         self._ready = Gauge("swin_ready", "1 when the service takes requests", registry=registry)
 
@@ -175,11 +183,18 @@ class Metrics:
         """Read readiness whenever Prometheus asks."""
         self._ready.set_function(ready)
 
-    def observe_request(self, door: str, method: str, status: int, seconds: float) -> None:
-        """Count an answered request."""
+    def observe_reload(self, *, succeeded: bool) -> None:
+        """Count an attempt to replace the model."""
+        (self._reloads_ok if succeeded else self._reloads_failed).inc()
+
+    def observe_request(
+        self, door: str, method: str, status: int, seconds: float, request_id: str
+    ) -> None:
+        """Count an answered request; its id stays as the exemplar of its duration's bucket."""
         method = method if method in METHODS else "other"
         self._requests.labels(door, method, status).inc()
-        self._request_duration.labels(door).observe(seconds)
+        exemplar = {"request_id": request_id[:EXEMPLAR_LENGTH]}
+        self._request_duration.labels(door).observe(seconds, exemplar)
 
     def observe_rejection(self, reason: str) -> None:
         """Count a request that was answered with an error's code."""

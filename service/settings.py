@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     shutdown_grace_s: Seconds = Field(
         30, description="time for requests in flight to finish after SIGTERM"
     )
+    stall_exit_s: Seconds = Field(
+        60, description="exit with status 1 after the engine made no progress for this long"
+    )
     max_request_bytes: Positive = Field(25 * 1024 * 1024, description="largest request body")
     max_image_pixels: Positive = Field(64_000_000, description="largest image, width x height")
     max_images_per_request: Positive = Field(256, description="most images in one request")
@@ -71,6 +74,7 @@ class Settings(BaseSettings):
         (), description="comma-separated keys, one of which callers must send (default: open)"
     )
     protect_metrics: bool = Field(False, description="ask for a key at /metrics too")
+    admin: bool = Field(False, description="serve POST /admin/reload, which loads the model again")
     cors_origins: Names = Field(
         (), description="comma-separated web origins whose pages may call, or *"
     )

@@ -13,11 +13,11 @@ SOON = 30
 
 
 @contextmanager
-def running(**settings):
+def running(program: tuple[str, ...] = ("-m", "service"), **settings):
     """A service on a free port; yields the process and its base address, once it is ready."""
     environment = {f"SWIN_{name.upper()}": str(value) for name, value in settings.items()}
     process = subprocess.Popen(
-        [sys.executable, "-m", "service", "--port", "0"],
+        [sys.executable, *program, "--port", "0"],
         env=os.environ | environment,
         cwd=ROOT,
         stderr=subprocess.PIPE,

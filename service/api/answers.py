@@ -25,8 +25,12 @@ class Upload:
 
 
 def embedder(request: Request) -> Embedder:
-    """The running service's embedder; raises NotReady while there is none."""
-    loaded: Embedder = request.app.state.lifecycle.embedder
+    """The embedder that embedded this request's images, before that the one that serves now.
+
+    Raises:
+        NotReady: there is none.
+    """
+    loaded: Embedder = getattr(request.state, "embedder", request.app.state.lifecycle.embedder)
     return loaded
 
 
@@ -37,6 +41,7 @@ async def embed_all(request: Request, uploads: Sequence[Upload]) -> list[Embeddi
         ServiceError: with the `param` of the image at fault.
     """
     request.state.images = len(uploads)
+    request.state.embedder = embedder(request)
     embeddings = await compute(request.app.state, uploads)
     request.state.stages = stages(embeddings)
     return embeddings

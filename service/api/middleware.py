@@ -50,6 +50,8 @@ class Observed:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-Id"] = request_id
+                if served := state.get("embedder"):
+                    headers["X-Model-Digest"] = served.model.digest
                 if stages := state.get("stages"):
                     headers["Server-Timing"] = server_timing(stages)
             await send(message)
@@ -61,7 +63,7 @@ class Observed:
             self._metrics.in_flight.dec()
             tags = getattr(scope.get("route"), "tags", None) or ["none"]
             seconds = time.perf_counter() - started
-            self._metrics.observe_request(tags[0], scope["method"], status, seconds)
+            self._metrics.observe_request(tags[0], scope["method"], status, seconds, request_id)
             log_request(request_id, tags[0], status, seconds, state)
 
 
@@ -82,6 +84,7 @@ def log_request(
         "door": door,
         "status": status,
         "images": state.get("images", 0),
+        "bytes": state.get("bytes", 0),
         "seconds": round(seconds, 6),
     }
     stages = state.get("stages")
@@ -123,6 +126,7 @@ class Bounded:
             check(declared)
             message = await receive()
             received += len(message.get("body", b""))
+            scope["state"]["bytes"] = received
             check(received)
             return message
 

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from PIL import Image
 
 from tests.images import encode, noise
 from tests.process import ROOT, SOON, running
@@ -98,3 +99,40 @@ def test_a_setting_out_of_range():
     code, line = failed(SWIN_MAX_QUEUE_SIZE="-1")
     assert code == 2
     assert line.startswith("SWIN_MAX_QUEUE_SIZE: ")
+
+
+def test_sighup_loads_the_model_again(artifact):
+    with running(model=artifact) as (process, address):
+        process.send_signal(signal.SIGHUP)
+        wanted = 'swin_model_reloads_total{outcome="ok"} 1.0'
+        while (
+            wanted not in urllib.request.urlopen(f"{address}/metrics", timeout=SOON).read().decode()
+        ):
+            assert process.poll() is None
+        assert get(f"{address}/health/ready") == 200
+
+
+HANGS = """
+import sys, time
+from service import __main__, model
+run = model.Model.run
+def hang(self, pixels, *arguments, **options):
+    if pixels.max() == 255:
+        time.sleep(1000)
+    return run(self, pixels, *arguments, **options)
+model.Model.run = hang
+sys.exit(__main__.main())
+"""
+
+
+def test_a_hung_engine_ends_the_process_with_status_1(artifact):
+    limits = {"stall_exit_s": 0.5, "request_timeout_s": 1, "shutdown_grace_s": 1}
+    with running(("-c", HANGS), model=artifact, **limits) as (process, address):
+        white = Image.new("RGB", (9, 9), "white")
+        request = urllib.request.Request(
+            f"{address}/embed", encode(white), {"Content-Type": "image/png"}
+        )
+        with pytest.raises(urllib.error.HTTPError, match="504"):
+            urllib.request.urlopen(request, timeout=SOON)
+        assert get(f"{address}/health/live") == 200
+        assert process.wait(SOON) == 1

@@ -1,0 +1,18 @@
+"""`POST /admin/reload`: what SIGHUP does, for whom cannot send signals; off by default."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from service.lifecycle import Lifecycle
+
+router = APIRouter(tags=["admin"])
+
+
+@router.post("/admin/reload", summary="Load the model file again and serve it from now on")
+async def reload(request: Request) -> dict[str, Any]:
+    """Answer once the new model serves; a file that cannot is refused with 409."""
+    lifecycle: Lifecycle = request.app.state.lifecycle
+    await lifecycle.reload()
+    served = lifecycle.embedder.model
+    return {"model": served.card.name, "digest": served.digest}

@@ -1,0 +1,172 @@
+import asyncio
+import shutil
+import threading
+
+import numpy as np
+import pytest
+
+from model_export.checkpoints.seeded import seeded
+from model_export.export import export
+from service import embedder, lifecycle
+from service.errors import EngineError
+from tests.images import encode, noise
+from tests.service.api.test_health import samples
+from tests.small_model import SMALL_MODEL
+
+SOON = 30
+IMAGE = encode(noise(9, 9))
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """The small model with other weights."""
+    path = tmp_path_factory.mktemp("other") / "other.onnx"
+    export(SMALL_MODEL, seeded(SMALL_MODEL.architecture, seed=1), path)
+    return path
+
+
+@pytest.fixture
+def served(artifact, tmp_path):
+    """A model file that may be replaced."""
+    return shutil.copy(artifact, tmp_path / "served.onnx")
+
+
+def vector(answer) -> tuple[str, np.ndarray]:
+    return answer.headers["X-Model-Digest"], np.array(answer.json()["embeddings"][0])
+
+
+def test_a_reload_serves_the_new_file(serve, served, other):
+    client = serve(model=served, admin=True)
+    old_digest, old = vector(client.post("/embed", content=IMAGE))
+    shutil.copy(other, served)
+    answer = client.post("/admin/reload")
+    assert answer.status_code == 200
+    digest, new = vector(client.post("/embed", content=IMAGE))
+    assert digest == answer.json()["digest"] != old_digest
+    assert not np.allclose(old, new)
+    seen = samples(client)
+    assert seen['swin_model_reloads_total{outcome="ok"}'] == 1
+    (info,) = [name for name in seen if name.startswith("swin_model_info")]
+    assert digest in info
+    assert seen["swin_ready"] == 1
+
+
+def test_a_bad_file_changes_nothing(serve, served):
+    client = serve(model=served, admin=True)
+    before = vector(client.post("/embed", content=IMAGE))
+    served.write_bytes(served.read_bytes()[:1000])
+    answer = client.post("/admin/reload")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "reload_failed")
+    after = vector(client.post("/embed", content=IMAGE))
+    assert before[0] == after[0]
+    assert np.array_equal(before[1], after[1])
+    assert samples(client)['swin_model_reloads_total{outcome="failed"}'] == 1
+    assert client.get("/health/ready").status_code == 200
+
+
+def test_reload_is_off_by_default(client):
+    assert client.post("/admin/reload").status_code == 404
+
+
+def test_reload_asks_for_a_key_where_there_are_keys(serve):
+    client = serve(admin=True, api_keys="secret")
+    assert client.post("/admin/reload").status_code == 401
+
+
+def test_answers_and_digests_match_while_models_change(serve, served, artifact, other):
+    client = serve(model=served, admin=True)
+    stop = threading.Event()
+    seen: list[tuple[str, np.ndarray]] = []
+
+    def post() -> None:
+        while not stop.is_set():
+            answer = client.post("/embed", content=IMAGE)
+            assert answer.status_code == 200, answer.text
+            seen.append(vector(answer))
+
+    clients = [threading.Thread(target=post) for _ in range(4)]
+    for one in clients:
+        one.start()
+    for path in [other, artifact, other]:
+        before = len(seen)
+        shutil.copy(path, served)
+        assert client.post("/admin/reload").status_code == 200
+        while len(seen) < before + 20:
+            assert any(one.is_alive() for one in clients)
+    stop.set()
+    for one in clients:
+        one.join(SOON)
+    vectors: dict[str, np.ndarray] = {}
+    for digest, row in seen:
+        assert np.array_equal(vectors.setdefault(digest, row), row)
+    assert len(vectors) == 2
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(embedder, "STALLED_S", 0.05)
+    monkeypatch.setattr(embedder, "STALLED_RUNS", 0)
+    monkeypatch.setattr(lifecycle, "WATCH_S", 0.01)
+
+
+def gave_up(client) -> bool:
+    """Wait for the service to give up; whether it did."""
+    state = client.app.state.lifecycle
+    return any(state.failure or client.portal.call(asyncio.sleep, 0.01) for _ in range(SOON * 100))
+
+
+@pytest.fixture
+def hang(monkeypatch):
+    """Make a client's model wait; returns what ends that."""
+
+    def hold(client) -> threading.Event:
+        gate = threading.Event()
+        batcher = client.app.state.lifecycle.embedder.batcher
+        run = batcher._run_model
+
+        def slow(*arguments, **options):
+            gate.wait(SOON)
+            return run(*arguments, **options)
+
+        monkeypatch.setattr(batcher, "_run_model", slow)
+        return gate
+
+    return hold
+
+
+def test_a_hung_run_is_not_ready_then_given_up(serve, hang, impatient):
+    client = serve(stall_exit_s=0.3, request_timeout_s=0.2)
+    gate = hang(client)
+    assert client.post("/embed", content=IMAGE).status_code == 504
+    assert client.get("/health/ready").status_code == 503
+    assert client.get("/health/live").status_code == 200
+    assert gave_up(client)
+    assert isinstance(client.app.state.lifecycle.failure, EngineError)
+    gate.set()
+
+
+def test_a_stream_that_died_is_not_ready_then_given_up(serve, monkeypatch, impatient):
+    client = serve(streams=1, stall_exit_s=0.1, request_timeout_s=0.1)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    batcher = client.app.state.lifecycle.embedder.batcher
+
+    def die(*_, **__):
+        raise SystemExit
+
+    monkeypatch.setattr(batcher, "_run_model", die)
+    assert client.post("/embed", content=IMAGE).status_code == 504
+    assert client.get("/health/ready").status_code == 503
+    assert gave_up(client)
+
+
+def test_an_engine_that_recovers_is_not_given_up(serve, hang, impatient):
+    client = serve(stall_exit_s=SOON)
+    gate = hang(client)
+    posting = threading.Thread(target=client.post, args=("/embed",), kwargs={"content": IMAGE})
+    posting.start()
+    while client.get("/health/ready").status_code == 200:
+        pass
+    gate.set()
+    posting.join(SOON)
+    assert client.get("/health/ready").status_code == 200
+    assert client.app.state.lifecycle.failure is None
