@@ -20,6 +20,18 @@ FROM install AS install-gpu
 RUN python3 -m pip install --require-hashes --no-compile --target /site -r /requirements/gpu.txt && \
     python3 /build/trim.py /site && python3 /build/sbom.py /site > /site/sbom.cdx.json
 
+# The exporter by itself, where a checkpoint becomes an artifact in the cluster that serves it.
+FROM install AS install-export
+RUN python3 -m pip install --require-hashes --target /site -r /requirements/serve.txt
+
+FROM ${PYTHON_IMAGE} AS export
+ENV PYTHONPATH=/site:/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+COPY --from=install-export /site/ /site/
+COPY model_export/ /app/model_export/
+WORKDIR /app
+USER 10001:10001
+ENTRYPOINT ["python3", "-m", "model_export"]
+
 # The artifact to bake in: the one named by MODEL, or the default one, exported here.
 FROM install AS model
 ARG MODEL=

@@ -1,4 +1,4 @@
-"""`python -m service`: serve a model until told to stop.
+"""`python -m service`: serve a model until told to stop; `python -m service doctor`: examine it.
 
 Exit status: 0 after SIGTERM or SIGINT, 1 if the model, the device or the address cannot be had or
 the engine hangs, 2 on a bad setting. SIGHUP loads the model file again.
@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
-from service import logs
+from service import doctor, logs
 from service.app import create_app
 from service.errors import ArtifactError, DeviceError, EngineError
 from service.settings import Settings
@@ -45,6 +45,8 @@ class Server(uvicorn.Server):
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["doctor"]:
+        return doctor.main(sys.argv[2:])
     try:
         settings = CliApp.run(Settings)
     except ValidationError as error:

@@ -1,0 +1,176 @@
+"""`python -m service doctor`: what a support engineer asks first, in one page or as JSON.
+
+It loads the model and embeds one image as the service would, without opening a port.
+"""
+
+import argparse
+import ctypes
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from PIL import Image
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import CliApp
+
+from service import model, resources
+from service.embedder import Embedder
+from service.errors import ArtifactError, DeviceError
+from service.metrics import Metrics
+from service.settings import Settings
+
+PACKAGES = ("onnxruntime", "onnxruntime-gpu", "numpy", "pillow", "fastapi", "uvicorn", "pydantic")
+PROVIDER_LIBRARIES = {
+    "CUDAExecutionProvider": "libonnxruntime_providers_cuda.so",
+    "TensorrtExecutionProvider": "libonnxruntime_providers_tensorrt.so",
+}
+RUNS = 5
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the report; 0 if the service would start with these settings, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m service doctor", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    options, flags = parser.parse_known_args(arguments)
+    report = examine(flags)
+    if options.json:
+        print(json.dumps(report, indent=2))  # noqa: T201
+    else:
+        print("\n".join(_lines(report)))  # noqa: T201
+    return 1 if report["problems"] else 0
+
+
+def examine(flags: Sequence[str] = ()) -> dict[str, Any]:
+    """Everything there is to say; `problems` is empty if the service would start.
+
+    Args:
+        flags: the service's own, such as `--model FILE`; the environment counts too.
+    """
+    report: dict[str, Any] = {
+        "versions": versions(),
+        "providers": {name: provider_problem(name) or "ok" for name in _providers()},
+        "problems": [],
+    }
+    try:
+        settings = CliApp.run(Settings, cli_args=list(flags))
+    except ValidationError as error:
+        report["problems"] = [
+            f"SWIN_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}"
+            for problem in error.errors()
+        ]
+        return report
+    report["settings"] = masked(settings)
+    try:
+        device = model.choose_device(settings.device)
+        report["layout"] = layout(settings, on_gpu=device != "cpu")
+        report |= engine(settings)
+    except (ArtifactError, DeviceError) as error:
+        report["problems"].append(str(error))
+    return report
+
+
+def versions() -> dict[str, str]:
+    """Python, the platform and the packages that matter."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def provider_problem(provider: str) -> str | None:
+    """Why onnxruntime cannot use a provider it was built with, naming the missing library."""
+    if provider not in PROVIDER_LIBRARIES:
+        return None
+    ort.preload_dlls()
+    library = Path(ort.__file__).parent / "capi" / PROVIDER_LIBRARIES[provider]
+    try:
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        missing = re.match(r"(\S+): cannot open shared object file", str(error))
+        return f"{missing[1]} is missing" if missing else str(error)
+    return None
+
+
+def layout(settings: Settings, *, on_gpu: bool) -> dict[str, Any]:
+    """Cores, quota, and the streams and threads that follow from them."""
+    cores = resources.usable_cores()
+    plan = resources.plan(settings, on_gpu=on_gpu, cores=cores)
+    return {
+        "cores_of_the_machine": os.cpu_count(),
+        "cores_by_affinity": len(os.sched_getaffinity(0)),
+        "cgroup_cpu_quota": resources.cgroup_cpu_quota(),
+        "cores_used": cores,
+        **vars(plan),
+    }
+
+
+def engine(settings: Settings) -> dict[str, Any]:
+    """The model card, and an embedding timed."""
+    embedder = Embedder(settings, Metrics())
+    buffer = io.BytesIO()
+    Image.effect_noise((640, 480), 50).convert("RGB").save(buffer, "JPEG")
+    times = []
+    for _ in range(RUNS):
+        started = time.perf_counter()
+        (future,) = embedder.submit([buffer.getvalue()], settings.request_timeout_s)
+        embedding = future.result()
+        times.append(time.perf_counter() - started)
+    embedder.close()
+    return {
+        "model": {
+            "path": str(settings.model),
+            "digest": embedder.model.digest,
+            "provider": embedder.model.provider,
+            "card": embedder.card.model_dump(),
+        },
+        "timing": {
+            "load_s": round(embedder.load_s, 4),
+            "a_640_x_480_jpeg_s": round(sorted(times)[RUNS // 2], 4),
+            "of_that_decode_s": round(embedding.decode_s, 4),
+            "of_that_inference_s": round(embedding.inference_s, 4),
+            "vector_norm": round(float(np.linalg.norm(embedding.vector)), 4),
+        },
+    }
+
+
+def masked(settings: Settings) -> dict[str, str]:
+    """The settings in force, by their names in the environment, without the secrets in them."""
+    return {
+        f"SWIN_{name.upper()}": _masked(value) for name, value in sorted(settings.__dict__.items())
+    }
+
+
+def _masked(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return "********"
+    if isinstance(value, tuple):
+        return ",".join(map(_masked, value))
+    return "" if value is None else str(value)
+
+
+def _providers() -> list[str]:
+    return list(ort.get_available_providers())
+
+
+def _lines(report: dict[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for name, value in report.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}", *_lines(value, indent + "  ")]
+        elif isinstance(value, list) and indent == "":
+            lines += [f"{name}: none"] if not value else [f"{name}", *(f"  {one}" for one in value)]
+        else:
+            lines.append(f"{indent}{name}: {value}")
+    return lines

@@ -1,0 +1,62 @@
+import ctypes
+import json
+
+import pytest
+
+from service import doctor
+from service.settings import Settings
+
+
+def test_a_service_that_would_start(artifact, capsys):
+    assert doctor.main(["--json", "--model", str(artifact), "--streams", "3"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["problems"] == []
+    assert report["providers"]["CPUExecutionProvider"] == "ok"
+    assert report["layout"]["streams"] == 3
+    assert 1 <= report["layout"]["cores_used"] <= report["layout"]["cores_by_affinity"]
+    assert report["model"]["card"]["name"] == "swin_small_example_patch4_window4_32"
+    assert report["timing"]["a_640_x_480_jpeg_s"] > 0
+    assert report["versions"]["onnxruntime"]
+
+
+def test_it_is_a_page_for_people(artifact, capsys):
+    assert doctor.main(["--model", str(artifact)]) == 0
+    page = capsys.readouterr().out
+    assert "\n  cores_used: " in page
+    assert page.endswith("problems: none\n") or "problems: none\n" in page
+
+
+def test_secrets_are_masked():
+    settings = Settings(api_keys="hunter2,sesame")
+    shown = doctor.masked(settings)
+    assert shown["SWIN_API_KEYS"] == "********,********"
+    assert "hunter2" not in str(shown)
+    assert shown["SWIN_PORT"] == "8000"
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["--model", "nowhere.onnx"], "nowhere.onnx"),
+        (["--device", "tensorrt"], "SWIN_DEVICE=tensorrt"),
+    ],
+)
+def test_what_keeps_the_service_from_starting_is_named(flags, problem, capsys):
+    assert doctor.main(flags) == 1
+    assert problem in capsys.readouterr().out
+
+
+def test_a_bad_setting_is_named(monkeypatch, capsys):
+    monkeypatch.setenv("SWIN_MAX_QUEUE_SIZE", "-1")
+    assert doctor.main([]) == 1
+    assert "SWIN_MAX_QUEUE_SIZE: " in capsys.readouterr().out
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    def load(path: str):
+        assert path.endswith("libonnxruntime_providers_cuda.so")
+        raise OSError("libcudnn.so.9: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    assert doctor.provider_problem("CUDAExecutionProvider") == "libcudnn.so.9 is missing"
+    assert doctor.provider_problem("CPUExecutionProvider") is None
