@@ -86,8 +86,12 @@ function stateOf({ state, waitS, error }) {
   if (state === "embedding") return [waitS ? `The service is busy; asking again in ${waitS} s` : "Embedding"];
   if (state === "embedded") return [];
   const code = Object.assign(document.createElement("code"), { textContent: error.code });
-  const request = error.requestId ? ` (request ${error.requestId})` : "";
-  return [code, ` ${error.message}${request}`];
+  const message = Object.assign(document.createElement("span"), { textContent: error.message });
+  if (!error.requestId) return [code, message];
+  const request = Object.assign(document.createElement("small"), {
+    textContent: `request ${error.requestId}`,
+  });
+  return [code, message, request];
 }
 
 function neighbour(other, similarity) {

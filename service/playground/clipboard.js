@@ -9,10 +9,15 @@ export async function copy(text, button) {
 }
 
 async function write(text) {
-  if (navigator.clipboard) {
-    return navigator.clipboard.writeText(text).then(() => true, () => false);
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return writeBySelection(text); // over plain http from another machine, or where it is forbidden
   }
-  // Over plain http from another machine there is no clipboard API, only this.
+}
+
+function writeBySelection(text) {
   const area = document.createElement("textarea");
   area.value = text;
   const focused = document.activeElement;

@@ -83,7 +83,7 @@ function legend(range, digits) {
     step.style.setProperty("--p", i / (LEGEND_STEPS - 1));
     steps.append(step);
   }
-  element.append(`${range.low.toFixed(digits)} least alike`, steps, `${range.high.toFixed(digits)} most alike`);
+  element.append(range.low.toFixed(digits), steps, `${range.high.toFixed(digits)} cosine similarity`);
   return element;
 }
 

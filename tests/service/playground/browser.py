@@ -1,7 +1,7 @@
 """Chromium on the playground page, as a person uses it."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,12 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.process import SOON
+
+# Of each card; none while its thumbnail is still being made, as that is drawn later.
+STATES = """
+  return [...document.querySelectorAll(".card")].map((card) =>
+    card.querySelector(".picture :is(img, .none:not(:empty))") ? card.dataset.state : "drawing");
+"""
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
@@ -98,17 +104,16 @@ class Page:
         return card
 
     def settle(self, count: int) -> list[str]:
-        """Wait until `count` images are embedded or failed; which they are, in order."""
-        states = "return [...document.querySelectorAll('.card')].map((card) => card.dataset.state)"
+        """Wait until `count` images are embedded or failed and shown; which they are, in order."""
 
-        def settled() -> Sequence[str] | None:
-            found: list[str] = self.script(states)
-            done = [state for state in found if state in {"embedded", "failed"}]
-            return done if len(done) == count == len(found) else None
+        def settled() -> list[str] | None:
+            states: list[str] = self.script(STATES)
+            done = len(states) == count and set(states) <= {"embedded", "failed"}
+            return states if done else None
 
         self.until(settled)
         self.script("return new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))")
-        return self.script(states)
+        return self.script(STATES)
 
     def downloaded(self, name: str) -> Path:
         """The file of that name, once the browser has written it."""

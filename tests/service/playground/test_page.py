@@ -70,6 +70,14 @@ def table(page: Page) -> np.ndarray:
     return np.array(rows)
 
 
+def neighbours(page: Page) -> list[list[tuple[str, float]]]:
+    """The names and cosines beside each image."""
+    return page.script(
+        "return [...document.querySelectorAll('.neighbours')].map((list) =>"
+        " [...list.querySelectorAll('li')].map((item) => [item.title, Number(item.textContent)]))"
+    )
+
+
 def test_six_images_compare_and_their_vectors_download(page, address, files):
     page.drop(*files)
     assert page.settle(6) == ["embedded"] * 6
@@ -80,14 +88,10 @@ def test_six_images_compare_and_their_vectors_download(page, address, files):
     assert np.abs(table(page) - cosines).max() <= 0.0051
     assert page.texts("#heatmap tbody th") == [file.name for file in files]
 
-    for card, row in zip(page.cards(), cosines, strict=True):
-        images = card.find_elements(By.CSS_SELECTOR, ".neighbours img")
+    for shown, row in zip(neighbours(page), cosines, strict=True):
         best = np.argsort(-row)[1:4]  # the first is the image itself
-        assert [image.get_attribute("alt") for image in images] == [files[i].name for i in best]
-        shown = [
-            float(text) for text in card.find_element(By.CSS_SELECTOR, ".neighbours").text.split()
-        ]
-        assert shown == pytest.approx(row[best], abs=5.1e-4)
+        assert [name for name, _ in shown] == [files[i].name for i in best]
+        assert [value for _, value in shown] == pytest.approx(row[best], abs=5.1e-4)
 
     card = page.card("coffee-2.jpg")
     card.find_element(By.CLASS_NAME, "npy").click()
@@ -297,13 +301,67 @@ def test_it_waits_while_the_service_is_busy(driver, artifact, tmp_path):
     assert float(rejected[1]) > 0
 
 
-def test_a_service_that_is_gone_is_told_apart_from_a_bad_image(driver, artifact, files, tmp_path):
-    with running(model=artifact) as (_, address):
+def test_a_broken_connection_is_told_apart_and_can_be_tried_again(page, files):
+    network = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.command("Network.enable")
+    page.command("Network.emulateNetworkConditions", offline=True, **network)
+    try:
+        page.drop(files[0])
+        assert page.settle(1) == ["failed"]
+        assert page.find(".card .state").text.startswith("no_answer")
+    finally:
+        page.command("Network.emulateNetworkConditions", offline=False, **network)
+    page.find(".card .again").click()
+    page.until(lambda: page.settle(1) == ["embedded"])
+
+
+def test_a_file_over_the_limit_says_so(driver, artifact, files, tmp_path):
+    file = tmp_path / "large.png"
+    file.write_bytes(encode(noise(900, 900)))
+    with running(model=artifact, max_request_bytes=1_000_000) as (_, address):
         page = Page(driver, address, tmp_path)
-    page.drop(files[0])
-    assert page.settle(1) == ["failed"]
-    assert page.find(".card .state").text.startswith("no_answer")
-    assert page.find(".card .again").is_displayed()
+        page.drop(files[0], file)
+        assert page.settle(2) == ["embedded", "failed"]
+        assert page.card("large.png").find_element(By.TAG_NAME, "code").text == "request_too_large"
+        assert page.card("large.png").find_element(By.TAG_NAME, "small").text.startswith("request ")
+
+
+def test_a_folder_gives_its_files(page, files, tmp_path):
+    folder = tmp_path / "album"
+    inner = folder / "inner"
+    inner.mkdir(parents=True)
+    files[0].rename(folder / "a.jpg")
+    files[1].rename(inner / "b.jpg")
+    (folder / ".hidden").touch()
+    page.drop(folder)
+    page.settle(2)
+    assert sorted(page.texts(".card .name")) == ["a.jpg", "b.jpg"]
+
+
+def test_sorting_puts_alike_ones_side_by_side(page, files):
+    mixed = [files[i] for i in (0, 2, 4, 1, 3, 5)]
+    page.choose(*mixed)
+    page.settle(6)
+    page.find("#sort").click()
+    names = [name.partition("-")[0] for name in page.texts("#heatmap tbody th")]
+    assert names[0::2] == names[1::2]
+    assert set(names) == {"china", "coffee", "flower"}
+
+
+def test_vectors_and_snippets_are_copied(page, address, files):
+    permissions = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+    page.command("Browser.grantPermissions", permissions=permissions, origin=address)
+    page.choose(files[0])
+    page.settle(1)
+    copied = "return navigator.clipboard.readText()"
+    page.find(".card .copy").click()
+    page.until(lambda: page.find(".card .copy").text == "Copied")
+    vector = np.float32(json.loads(page.script(copied)))
+    assert vector.tobytes() == vector_of(address, files[0]).tobytes()
+    page.find("#copy-snippet").click()
+    page.until(lambda: page.find("#copy-snippet").text == "Copied")
+    assert page.script(copied) == page.find("#snippet").text
+    page.until(lambda: page.find("#copy-snippet").text == "Copy")
 
 
 def test_nothing_comes_from_elsewhere_and_nothing_is_complained_of(page, address, files):
