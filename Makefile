@@ -19,7 +19,7 @@ SWIN_MODEL ?= models/$(NAME).onnx
 export SWIN_MODEL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-torch serve test lint format export lock clean
+.PHONY: help setup setup-clients setup-torch proto serve test lint format export lock clean
 
 help:
 	@sed -n '3,6s/^# *//p' Makefile
@@ -51,6 +51,17 @@ setup: $(VENV)/.dev
 
 setup-torch: $(VENV)/.torch
 
+# The official clients, for the test that compares them; those of Node where npm is there.
+$(VENV)/.clients: requirements/clients.txt tests/clients/package-lock.json $(BIN)/uv
+	@echo "installing the official clients in $(VENV)/clients"
+	@$(PYTHON) -m venv $(VENV)/clients
+	@$(BIN)/uv pip install --quiet --python $(VENV)/clients/bin/python --require-hashes -r requirements/clients.txt
+	@if command -v npm > /dev/null; then mkdir -p $(VENV)/clients/node && cp tests/clients/package*.json $(VENV)/clients/node && cd $(VENV)/clients/node && npm ci --silent; \
+	else echo "npm is not there: the test skips the Node client"; fi
+	@touch $@
+
+setup-clients: $(VENV)/.clients
+
 models/$(NAME).onnx: | $(VENV)/.serve
 	@$(BIN)/python -m model_export $(NAME) --weights $(WEIGHTS) --precision $(PRECISION) --output $@
 
@@ -71,19 +82,22 @@ format: $(VENV)/.dev
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+proto: $(VENV)/.dev
+	@$(BIN)/python -m grpc_tools.protoc -I service/api/proto --python_out=service/api/proto --pyi_out=service/api/proto open_inference.proto
+
 # Locks are universal (any platform, Python >= 3.11) and carry hashes but no index address.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-  --no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml
+  --no-emit-index-url --no-annotate --custom-compile-command "make lock"
+PROJECT := $(COMPILE) pyproject.toml
 
 lock: $(BIN)/uv
-	@$(COMPILE) --extra cpu --extra export -o requirements/serve.txt
-	@$(COMPILE) --extra cpu --extra export --group dev -c requirements/serve.txt -o requirements/dev.txt
-	@$(COMPILE) --extra cpu -c requirements/serve.txt -o requirements/cpu.txt
-	@$(COMPILE) --extra gpu -c requirements/cpu.txt -o requirements/gpu.txt
-	@$(COMPILE) --extra cpu --extra tracing -c requirements/cpu.txt -o requirements/tracing.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
-	  requirements/bootstrap.in -o requirements/bootstrap.txt
+	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls -o requirements/serve.txt
+	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls --group dev -c requirements/serve.txt -o requirements/dev.txt
+	@$(PROJECT) --extra cpu --extra urls -c requirements/serve.txt -o requirements/cpu.txt
+	@$(PROJECT) --extra gpu --extra urls -c requirements/cpu.txt -o requirements/gpu.txt
+	@$(COMPILE) --group clients -o requirements/clients.txt
+	@$(PROJECT) --extra cpu --extra urls --extra tracing -c requirements/cpu.txt -o requirements/tracing.txt
+	@$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
 
 clean:
 	rm -rf $(VENV) models/*.onnx

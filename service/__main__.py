@@ -19,7 +19,7 @@ from pydantic_settings import CliApp
 
 from service import doctor, logs
 from service.app import create_app
-from service.errors import ArtifactError, DeviceError, EngineError
+from service.errors import ArtifactError, DeviceError, EngineError, StartError
 from service.settings import Settings
 
 
@@ -76,7 +76,7 @@ def main() -> int:
     failure = app.state.lifecycle.failure
     if failure is None:
         return 0
-    if not isinstance(failure, ArtifactError | DeviceError | EngineError):
+    if not isinstance(failure, ArtifactError | DeviceError | EngineError | StartError):
         raise failure
     print(f"swin-embed: {failure}", file=sys.stderr, flush=True)
     if isinstance(failure, EngineError):

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
 
 from fastapi import Depends, FastAPI
+from starlette.datastructures import State
 from starlette.middleware.cors import CORSMiddleware
 
 from service.api import (
@@ -20,9 +22,13 @@ from service.api import (
 )
 from service.api.auth import authorise
 from service.api.middleware import Bounded, Observed
+from service.errors import StartError
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    import grpc
 
 READABLE_HEADERS = [
     "Inference-Header-Content-Length",
@@ -48,14 +54,23 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     lifecycle = Lifecycle(settings, watched)
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         starting = asyncio.create_task(lifecycle.start())
         watching = asyncio.create_task(lifecycle.watch())
         for task in (starting, watching):
             task.add_done_callback(lambda _: on_failure() if lifecycle.failure else None)
+        grpc_server = None
+        try:
+            if settings.grpc_port is not None:
+                grpc_server = await _start_grpc(app.state)
+        except StartError as error:
+            lifecycle.failure = error
+            on_failure()
         yield
         watching.cancel()
         await starting
+        if grpc_server is not None:
+            await grpc_server.stop(settings.shutdown_grace_s)
         await lifecycle.stop()
 
     app = FastAPI(
@@ -88,3 +103,13 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         )
     app.add_middleware(Observed, metrics=watched)
     return app
+
+
+async def _start_grpc(service: State) -> "grpc.aio.Server":
+    try:
+        from service.api import open_inference_grpc
+    except ImportError as error:
+        raise StartError(
+            "SWIN_GRPC_PORT needs the grpc extra: pip install swin-embed[grpc]"
+        ) from error
+    return await open_inference_grpc.start(service)

@@ -115,3 +115,7 @@ class ArtifactError(Exception):
 
 class DeviceError(Exception):
     """The device asked for cannot be had; the message is one line that says why."""
+
+
+class StartError(Exception):
+    """The service cannot start as it is set up; the message is one line that says why."""

@@ -40,6 +40,10 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 picks a free one")
 
+    grpc_port: int | None = Field(
+        None, ge=0, le=65535, description="port of the gRPC door; 0 picks a free one (default: off)"
+    )
+
     device: Literal["auto", "cpu", "cuda", "tensorrt"] = Field(
         "auto", description="where to run; anything but auto fails at start if it can't be had"
     )

@@ -39,17 +39,16 @@ class Observed:
             return
         status = 500
         started = time.perf_counter()
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        identifier = request_id(Headers(scope=scope).get("x-request-id", ""))
         state = scope.setdefault("state", {})
-        state["request_id"] = request_id
+        state["request_id"] = identifier
 
         async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
+                headers["X-Request-Id"] = identifier
                 if served := state.get("embedder"):
                     headers["X-Model-Digest"] = served.model.digest
                 if stages := state.get("stages"):
@@ -63,8 +62,13 @@ class Observed:
             self._metrics.in_flight.dec()
             tags = getattr(scope.get("route"), "tags", None) or ["none"]
             seconds = time.perf_counter() - started
-            self._metrics.observe_request(tags[0], scope["method"], status, seconds, request_id)
-            log_request(request_id, tags[0], status, seconds, state)
+            self._metrics.observe_request(tags[0], scope["method"], status, seconds, identifier)
+            log_request(identifier, tags[0], status, seconds, state)
+
+
+def request_id(given: str) -> str:
+    """The client's own identifier where it is fit for headers and logs, else a new one."""
+    return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def server_timing(stages: dict[str, float]) -> str:
@@ -73,14 +77,14 @@ def server_timing(stages: dict[str, float]) -> str:
 
 
 def log_request(
-    request_id: str, door: str, status: int, seconds: float, state: dict[str, object]
+    identifier: str, door: str, status: int, seconds: float, state: dict[str, object]
 ) -> None:
     """One line for an answered request, probes only at debug level.
 
     Nothing of it is the client's own text but the request id, whose characters are harmless.
     """
     fields = {
-        "request_id": request_id,
+        "request_id": identifier,
         "door": door,
         "status": status,
         "images": state.get("images", 0),

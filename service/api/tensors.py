@@ -125,17 +125,15 @@ def from_list(name: str, datatype: str, shape: Sequence[int], data: Any) -> Tens
     return _array(name, shape, numbers.astype(np.uint8).ravel())
 
 
-def from_elements(
-    name: str, datatype: str, shape: Sequence[int], elements: Sequence[Any]
-) -> Tensor:
-    """A tensor from the typed contents of gRPC.
+def from_elements(name: str, datatype: str, shape: Sequence[int], data: Sequence[bytes]) -> Tensor:
+    """A tensor from a list of byte strings, as gRPC has it.
 
     Raises:
         InvalidRequest: datatype, shape and data do not fit.
     """
-    if datatype == "BYTES":
-        return _strings(name, shape, list(elements))
-    return from_list(name, datatype, shape, list(elements))
+    if datatype != "BYTES":
+        raise InvalidRequest(f"the input {name!r} has bytes, but is {datatype}")
+    return _strings(name, shape, list(data))
 
 
 def uploads(tensors: Sequence[Tensor], card: ModelCard) -> list[Upload]:

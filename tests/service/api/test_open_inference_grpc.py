@@ -1,0 +1,127 @@
+"""The gRPC door of a real server, by our own messages."""
+
+import socket
+
+import numpy as np
+import pytest
+
+from tests.images import encode, jpeg, noise
+from tests.service.test_clients import free_port
+from tests.service.test_main import failed, running
+
+grpc = pytest.importorskip("grpc", reason="needs the grpc extra")
+health_pb2 = pytest.importorskip("grpc_health.v1.health_pb2")
+health_pb2_grpc = pytest.importorskip("grpc_health.v1.health_pb2_grpc")
+pb = pytest.importorskip("service.api.proto.open_inference_pb2")
+
+NAME = "swin_small_example_patch4_window4_32"
+KEY = (("authorization", "Bearer secret"),)
+
+
+@pytest.fixture(scope="module")
+def channel(artifact):
+    port = free_port()
+    settings = {"grpc_port": port, "api_keys": "secret", "max_request_bytes": 1_000_000}
+    with running(model=artifact, **settings), grpc.insecure_channel(f"127.0.0.1:{port}") as opened:
+        yield opened
+
+
+def call(channel, method, request, response, metadata=KEY):
+    rpc = channel.unary_unary(
+        f"/inference.GRPCInferenceService/{method}",
+        request_serializer=type(request).SerializeToString,
+        response_deserializer=response.FromString,
+    )
+    return rpc.with_call(request, metadata=metadata, timeout=30)
+
+
+def infer(channel, tensor, raw=(), metadata=KEY, name=NAME, **fields):
+    request = pb.ModelInferRequest(
+        model_name=name, inputs=[tensor], raw_input_contents=raw, **fields
+    )
+    return call(channel, "ModelInfer", request, pb.ModelInferResponse, metadata)
+
+
+def images(*files):
+    contents = pb.InferTensorContents(bytes_contents=files)
+    return pb.ModelInferRequest.InferInputTensor(
+        name="image", datatype="BYTES", shape=[len(files)], contents=contents
+    )
+
+
+def vectors(response):
+    (output,) = response.outputs
+    return np.frombuffer(response.raw_output_contents[0], "<f4").reshape(output.shape)
+
+
+def test_images_in_contents_and_the_trace(channel):
+    metadata = (*KEY, ("x-request-id", "mine"))
+    response, done = infer(channel, images(jpeg("coffee"), jpeg("china")), metadata=metadata)
+    assert vectors(response).shape == (2, 128)
+    assert np.allclose(np.linalg.norm(vectors(response), axis=1), 1, atol=1e-6)
+    trailers = dict(done.trailing_metadata())
+    assert trailers["x-request-id"] == "mine"
+    assert "inference;dur=" in trailers["server-timing"]
+
+
+def test_pixels_raw_and_as_numbers_give_the_same_bits(channel):
+    array = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    tensor = {"name": "pixels", "datatype": "UINT8", "shape": array.shape}
+    make = pb.ModelInferRequest.InferInputTensor
+    raw, _ = infer(channel, make(**tensor), raw=[array.tobytes()])
+    contents = pb.InferTensorContents(uint_contents=array.ravel().tolist())
+    numbers, _ = infer(channel, make(**tensor, contents=contents))
+    assert np.array_equal(vectors(raw), vectors(numbers))
+
+
+def test_normalize_false(channel):
+    parameters = {"normalize": pb.InferParameter(bool_param=False)}
+    response, _ = infer(channel, images(jpeg("coffee")), parameters=parameters)
+    assert np.linalg.norm(vectors(response)[0]) != pytest.approx(1, abs=0.01)
+
+
+def refused(channel, *arguments, **options) -> tuple[str, str]:
+    with pytest.raises(grpc.RpcError) as caught:
+        infer(channel, *arguments, **options)
+    return caught.value.code().name, caught.value.details()
+
+
+def test_errors_have_their_status(channel):
+    good = encode(noise(4, 4))
+    code, details = refused(channel, images(good, b"no image"))
+    assert code == "INVALID_ARGUMENT"
+    assert details.startswith("image[1]: ")
+    assert refused(channel, images(good), name="other")[0] == "NOT_FOUND"
+    assert refused(channel, images(good), model_version="2")[0] == "NOT_FOUND"
+    assert refused(channel, images(good), raw=[b"a", b"b"])[0] == "INVALID_ARGUMENT"
+    assert refused(channel, images(b"\0" * 2_000_000))[0] == "RESOURCE_EXHAUSTED"
+
+
+@pytest.mark.parametrize("metadata", [(), (("authorization", "Bearer wrong"),)])
+def test_keys_are_asked_for(channel, metadata):
+    assert refused(channel, images(b""), metadata=metadata)[0] == "UNAUTHENTICATED"
+    live, _ = call(channel, "ServerLive", pb.ServerLiveRequest(), pb.ServerLiveResponse, metadata)
+    assert live.live
+
+
+def test_the_standard_health_service(channel):
+    stub = health_pb2_grpc.HealthStub(channel)
+    for service in ("", "inference.GRPCInferenceService"):
+        answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=30)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    watched = stub.Watch(health_pb2.HealthCheckRequest(), timeout=30)
+    assert next(watched).status == health_pb2.HealthCheckResponse.SERVING
+    watched.cancel()
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Check(health_pb2.HealthCheckRequest(service="other"), timeout=30)
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_port_that_is_taken_is_said(artifact):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        code, line = failed("--model", str(artifact), "--grpc-port", port)
+    assert code == 1
+    assert "SWIN_GRPC_PORT" in line
