@@ -1,0 +1,1 @@
+"""Whole collections of images: embedded to files, resumably; searched; their duplicates found."""

@@ -1,0 +1,111 @@
+"""The rows of a collection, and what made their vectors."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+import pyarrow as pa
+
+from model_export.model_card import METADATA_KEY, ModelCard
+from service.batch.errors import OutputError
+from service.batcher import Vector
+
+MADE_KEY = "swin_vectors"
+"""Key of the schema's metadata that stands beside the model card's."""
+
+Dtype = Literal["float32", "float16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What became of an image: a vector, float32 `[dim]`, or an error."""
+
+    id: str
+    path: str
+    sha256: str | None = None
+    width: int | None = None
+    height: int | None = None
+    vector: Vector | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What made the vectors of a collection; those of two recipes do not mix.
+
+    Attributes:
+        card: the model's card.
+        digest: sha256 of the model's file.
+        dtype: type of the numbers.
+        normalized: whether vectors have unit length.
+    """
+
+    card: ModelCard
+    digest: str
+    dtype: Dtype = "float32"
+    normalized: bool = True
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of a collection, with the recipe in the metadata."""
+        number = pa.float32() if self.dtype == "float32" else pa.float16()
+        made = {"digest": self.digest, "dtype": self.dtype, "normalized": self.normalized}
+        return pa.schema(
+            [
+                ("id", pa.string()),
+                ("path", pa.string()),
+                ("sha256", pa.string()),
+                ("width", pa.int32()),
+                ("height", pa.int32()),
+                ("embedding", pa.list_(number, self.card.embedding_dim)),
+                ("error", pa.string()),
+            ],
+            metadata={METADATA_KEY: self.card.model_dump_json(), MADE_KEY: json.dumps(made)},
+        )
+
+    @classmethod
+    def of(cls, schema: pa.Schema) -> Self:
+        """The recipe in a schema's metadata.
+
+        Raises:
+            OutputError: there is none.
+        """
+        metadata = schema.metadata or {}
+        if METADATA_KEY.encode() not in metadata or MADE_KEY.encode() not in metadata:
+            raise OutputError("this was not written by swin-embed: no model card in its schema")
+        card = ModelCard.model_validate_json(metadata[METADATA_KEY.encode()])
+        return cls(card, **json.loads(metadata[MADE_KEY.encode()]))
+
+    def table(self, rows: Sequence[Row]) -> pa.Table:
+        """Rows as a table; the embedding of a row with an error is null."""
+        dim = self.card.embedding_dim
+        vectors = np.zeros((len(rows), dim), np.float32)  # [n, dim]
+        for vector, row in zip(vectors, rows, strict=True):
+            if row.vector is not None:
+                vector[:] = row.vector
+        missing = pa.array([row.vector is None for row in rows])
+        schema = self.schema
+        columns = {
+            name: pa.array([getattr(row, name) for row in rows], schema.field(name).type)
+            for name in ("id", "path", "sha256", "width", "height", "error")
+        }
+        columns["embedding"] = pa.FixedSizeListArray.from_arrays(
+            pa.array(vectors.astype(self.dtype).reshape(-1)),  # [n * dim]
+            type=schema.field("embedding").type,
+            mask=missing,
+        )
+        return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def difference(one: Recipe, other: Recipe) -> str:
+    """Two recipes in words, with what tells them apart."""
+    if one.digest != other.digest:
+        return (
+            f"{one.card.name} ({one.digest[:12]}), not of {other.card.name} ({other.digest[:12]})"
+        )
+    return (
+        f"{one.dtype}, normalized {one.normalized}, not {other.dtype}, normalized "
+        f"{other.normalized}"
+    )

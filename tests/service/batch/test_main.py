@@ -1,0 +1,114 @@
+"""The command, in this process and, where it is killed, in one of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.batch.__main__ import main
+from service.batch.collection import Collection
+from tests.images import encode, noise
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def swin_embed(artifact, capsys):
+    """Run the command; its exit status and its summary."""
+
+    def run(*arguments, **options):
+        given = {"model": artifact} | options
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+        status = main([*map(str, arguments), *flags, "--json"])
+        out = capsys.readouterr().out
+        return status, json.loads(out) if out else {}
+
+    return run
+
+
+def rows(output):
+    return [
+        row
+        for table in Collection.at(str(output)).tables("id", "embedding", "error")
+        for row in table.to_pylist()
+    ]
+
+
+def test_embeds_a_folder_and_tells_of_the_damaged_one(photos, tmp_path, swin_embed, expected):
+    output = tmp_path / "out"
+    status, summary = swin_embed(photos, output=output, part_rows=5)
+    assert status == 3
+    assert {name: summary[name] for name in ("embedded", "failed", "skipped", "rows")} == {
+        "embedded": 11,
+        "failed": 1,
+        "skipped": 0,
+        "rows": 12,
+    }
+    assert sorted(path.name for path in output.iterdir()) == [
+        f"part-{number:06}.parquet" for number in range(3)
+    ]
+    for row in rows(output):
+        if row["error"] is None:
+            (vector,) = expected(Path(row["id"]).read_bytes())
+            np.testing.assert_array_equal(np.array(row["embedding"], np.float32), vector)
+        else:
+            assert row["id"].endswith("05.png")
+
+
+def test_goes_on_with_what_is_new(photos, tmp_path, swin_embed):
+    output = tmp_path / "out"
+    (photos / "05.png").unlink()
+    assert swin_embed(photos, output=output)[0] == 0
+    (photos / "00.png").write_bytes(encode(noise(50, 50)))
+    status, summary = swin_embed(photos, photos / "00.png", output=output, format="npy")
+    assert (status, summary["embedded"], summary["skipped"], summary["rows"]) == (0, 1, 12, 12)
+    assert sorted(row["id"] for row in rows(output)) == sorted(map(str, photos.rglob("*.png")))
+
+
+def test_another_model_is_not_mixed_in(photos, tmp_path, swin_embed, artifact, capsys):
+    output, other = tmp_path / "out", tmp_path / "other.onnx"
+    swin_embed(photos, output=output)
+    other.write_bytes(artifact.read_bytes() + b"\x0a\x00")  # an empty producer's name more
+    assert swin_embed(photos, output=output, model=other) == (1, {})
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [({"model": "nowhere.onnx"}, 1), ({"device": "abacus"}, 2)],
+)
+def test_tells_what_cannot_be_had(photos, tmp_path, swin_embed, options, status):
+    assert swin_embed(photos, output=tmp_path / "out", **options)[0] == status
+    assert swin_embed(tmp_path / "nowhere", output=tmp_path / "out")[0] == 1
+
+
+def test_killed_at_any_moment_it_goes_on_where_it_was(artifact, tmp_path, expected):
+    photos, output = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for number in range(300):
+        (photos / f"{number}.png").write_bytes(encode(noise(33, 33, seed=number)))
+    command = [sys.executable, "-m", "service.batch", photos, "--output", output, "--part-rows=7"]
+    environment = os.environ | {"SWIN_MODEL": str(artifact)}
+    killed = 0
+    for parts in (1, 9, 25):
+        process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(list(output.glob("part-*"))) < parts:
+            threading.Event().wait(0.002)
+        process.kill()
+        killed += process.wait() == -signal.SIGKILL
+    assert killed
+    subprocess.run(command, env=environment, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
+    found = {row["id"]: row["embedding"] for row in rows(output)}
+    assert len(rows(output)) == len(found) == 300
+    paths = sorted(photos.iterdir())
+    assert sorted(found) == sorted(map(str, paths))
+    vectors = expected(*(path.read_bytes() for path in paths))
+    np.testing.assert_array_equal(
+        np.array([found[str(path)] for path in paths], np.float32), vectors
+    )
+    assert not list(output.glob(".*"))
