@@ -1,14 +1,18 @@
 """`python -m service`: serve a model until told to stop; `python -m service doctor`: examine it.
 
 Exit status: 0 after SIGTERM or SIGINT, 1 if the model, the device or the address cannot be had or
-the engine hangs, 2 on a bad setting. SIGHUP loads the model file again.
+the engine hangs, 2 on a bad setting, 128 and its number after a second signal. SIGHUP loads the
+model file again.
 """
 
 import asyncio
 import contextlib
+import logging
 import os
+import resource
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -19,29 +23,71 @@ from pydantic_settings import CliApp
 
 from service import doctor, logs
 from service.app import create_app
+from service.connections import Connection
 from service.errors import ArtifactError, DeviceError, EngineError, StartError
+from service.lifecycle import Lifecycle
 from service.settings import Settings
+
+OTHER_FILES = 256
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with our way to stop: the first signal drains, the second ends at once; status 0."""
+    """uvicorn, with our way to stop.
 
-    app: FastAPI
+    The first signal drains: not ready, but serving for `drain_seconds`, since load balancers lag;
+    then no new connections, what is in flight is finished, status 0. A second signal ends at once.
+    """
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                http=Connection,
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=round(settings.keep_alive_s),
+                timeout_graceful_shutdown=round(settings.shutdown_grace_s),
+            )
+        )
+        self._drain_seconds = settings.drain_seconds
+        self._lifecycle: Lifecycle = app.state.lifecycle
+        self._drained_at: float | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Handle SIGTERM and SIGINT, and don't raise them again when all is done."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.handle_exit)
-        reload = self.app.state.lifecycle.ask_reload
+        reload = self._lifecycle.ask_reload
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
         yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain, or stop waiting if already draining."""
-        self.force_exit = self.should_exit
-        self.should_exit = True
-        self.app.state.lifecycle.drain()
+        """Drain; if draining already, end now."""
+        if self._drained_at is not None:
+            logging.shutdown()
+            os._exit(128 + sig)  # a thread that hangs must not keep the process
+        self._drained_at = time.monotonic() + self._drain_seconds
+        self._lifecycle.drain()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether it is time to stop accepting connections."""
+        drained = self._drained_at is not None and time.monotonic() >= self._drained_at
+        return drained or await super().on_tick(counter)
+
+
+def allow_open_files(connections: int) -> None:
+    """Raise the limit of open files so that it is not what connections fail on, where allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OTHER_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def main() -> int:
@@ -60,18 +106,8 @@ def main() -> int:
         server.should_exit = True
 
     app = create_app(settings, on_failure=give_up)
-    server = Server(
-        uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=round(settings.shutdown_grace_s),
-        )
-    )
-    server.app = app
+    allow_open_files(settings.max_connections)
+    server = Server(app, settings)
     server.run()
     failure = app.state.lifecycle.failure
     if failure is None:

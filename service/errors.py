@@ -87,6 +87,24 @@ class QueueFull(ServiceError):
     status, code, type = 429, "queue_full", "rate_limit_error"
 
 
+class SlowRequest(ServiceError):
+    """A request that trickles in, slower than any real client sends."""
+
+    status, code, type = 408, "timeout", "timeout_error"
+
+
+class HeadTooLarge(ServiceError):
+    """More bytes of headers than any real client sends."""
+
+    status, code = 431, "request_too_large"
+
+
+class ClientLeft(ServiceError):
+    """Nobody waits for the answer any more; the status is nginx's, for the metrics and the log."""
+
+    status, code = 499, "client_left"
+
+
 class NotReady(ServiceError):
     """The service is starting, draining, or its engine failed."""
 

@@ -107,6 +107,14 @@ class Metrics:
         self._queue_capacity = Gauge(
             "swin_queue_capacity", "Images that may wait before requests get 429", registry=registry
         )
+        refused_connections = Counter(
+            "swin_refused_connections",
+            "Connections closed on clients that are too slow, send too much, or are too many",
+            ["reason"],
+            registry=registry,
+        )
+        reasons = ("too_many", "slow", "large_head")
+        self._refused_connections = {why: refused_connections.labels(why) for why in reasons}
         self._rejected = Counter(
             "swin_rejected",
             "Requests turned away, by the code of the error",
@@ -199,6 +207,10 @@ class Metrics:
     def observe_rejection(self, reason: str) -> None:
         """Count a request that was answered with an error's code."""
         self._rejected.labels(reason).inc()
+
+    def count_refused_connection(self, reason: str) -> None:
+        """Count a connection that was closed on a client: `too_many`, `slow` or `large_head`."""
+        self._refused_connections[reason].inc()
 
     def count_refused_images(self, count: int) -> None:
         """Count images that were not admitted."""

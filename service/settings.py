@@ -64,9 +64,20 @@ class Settings(BaseSettings):
     )
 
     request_timeout_s: Seconds = Field(30, description="a request is answered within this time")
-    shutdown_grace_s: Seconds = Field(
-        30, description="time for requests in flight to finish after SIGTERM"
+    read_timeout_s: Seconds = Field(
+        20, description="a request's head arrives within this time, its body at 500 bytes/s or more"
     )
+    keep_alive_s: Seconds = Field(
+        75, description="an idle connection is kept; longer than load balancers keep theirs"
+    )
+    max_connections: Positive = Field(1000, description="open connections; more get 503")
+    drain_seconds: float = Field(
+        0,
+        ge=0,
+        allow_inf_nan=False,
+        description="go on serving, not ready, this long after SIGTERM",
+    )
+    shutdown_grace_s: Seconds = Field(30, description="then, time for requests in flight to finish")
     stall_exit_s: Seconds = Field(
         60, description="exit with status 1 after the engine made no progress for this long"
     )

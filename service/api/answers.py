@@ -11,7 +11,7 @@ from starlette.datastructures import State
 
 from service.batcher import Embedding
 from service.embedder import Embedder, Image
-from service.errors import RequestTimeout, ServiceError, TooManyImages
+from service.errors import ClientLeft, RequestTimeout, ServiceError, TooManyImages
 from service.metrics import Metrics
 from service.settings import Settings
 
@@ -42,9 +42,36 @@ async def embed_all(request: Request, uploads: Sequence[Upload]) -> list[Embeddi
     """
     request.state.images = len(uploads)
     request.state.embedder = embedder(request)
-    embeddings = await compute(request.app.state, uploads)
+    with abandonable(request):
+        embeddings = await compute(request.app.state, uploads)
     request.state.stages = stages(embeddings)
     return embeddings
+
+
+@contextlib.contextmanager
+def abandonable(request: Request) -> Iterator[None]:
+    """End the work within when the connection it is for is lost; see `connections.Connection`.
+
+    Raises:
+        ClientLeft: it was.
+    """
+    task = asyncio.current_task()
+    left = False
+
+    def abandon() -> None:
+        nonlocal left
+        if task is not None:
+            left = task.cancel()
+
+    request.state.abandon = abandon
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not left:
+            raise
+        raise ClientLeft("the client left before its answer was ready") from None
+    finally:
+        del request.state.abandon
 
 
 async def compute(service: State, uploads: Sequence[Upload]) -> list[Embedding]:

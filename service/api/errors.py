@@ -7,10 +7,11 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from service.api.open_inference import PREFIX
-from service.errors import InvalidApiKey, InvalidRequest, RequestTooLarge, ServiceError
+from service.errors import ClientLeft, InvalidApiKey, InvalidRequest, RequestTooLarge, ServiceError
 
 
 def install(app: FastAPI) -> None:
@@ -18,6 +19,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(ClientDisconnect, _client_left)
     app.add_exception_handler(Exception, _internal_error)
 
 
@@ -31,11 +33,18 @@ def error_response(
     param: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """`{"error": {"message", "type", "param", "code"}}`, or `{"error": message}`."""
-    error: object = {"message": message, "type": type_, "param": param, "code": code}
+    """`{"error": {"message", "type", "param", "code"}}`, or `{"error": message}` at `/v2`."""
     if request.url.path.startswith(PREFIX):
-        error = f"{param}: {message}" if param else message
-    return Response(orjson.dumps({"error": error}), status, headers, "application/json")
+        body = orjson.dumps({"error": f"{param}: {message}" if param else message})
+    else:
+        body = error_body(message, type_=type_, code=code, param=param)
+    return Response(body, status, headers, "application/json")
+
+
+def error_body(message: str, *, type_: str, code: str, param: str | None = None) -> bytes:
+    """`{"error": {"message", "type", "param", "code"}}`."""
+    error = {"message": message, "type": type_, "param": param, "code": code}
+    return orjson.dumps({"error": error})
 
 
 async def _service_error(request: Request, error: Exception) -> Response:
@@ -78,6 +87,10 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         code=code,
         headers=error.headers,
     )
+
+
+async def _client_left(request: Request, error: Exception) -> Response:
+    return await _service_error(request, ClientLeft("the client left before its request was read"))
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:

@@ -65,6 +65,22 @@ def test_a_request_in_flight_survives_sigterm(artifact):
         assert answers == [200] * 8
 
 
+def test_draining_serves_for_a_while_and_sends_clients_elsewhere(artifact):
+    with running(model=artifact, drain_seconds=60) as (process, address):
+        process.send_signal(signal.SIGTERM)
+        while get(f"{address}/health/ready") == 200:
+            pass
+        with urllib.request.urlopen(f"{address}/health/live", timeout=SOON) as response:
+            assert response.headers["Connection"] == "close"
+        request = urllib.request.Request(
+            f"{address}/embed", encode(noise(8, 8)), {"Content-Type": "image/png"}
+        )
+        with urllib.request.urlopen(request, timeout=SOON) as response:
+            assert response.status == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SOON) == 128 + signal.SIGTERM
+
+
 def failed(*arguments: str, **environment: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", "service", "--port", "0", *arguments],

@@ -1,0 +1,123 @@
+"""HTTP/1.1 connections held to limits: how many, how long to send a request, how large its head."""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, cast
+
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.api.errors import error_body
+from service.errors import HeadTooLarge, NotReady, ServiceError, SlowRequest
+from service.lifecycle import Phase
+from service.settings import Settings
+
+MAX_HEAD_BYTES = 64 * 1024
+MIN_BODY_BYTES_PER_S = 500
+"""The slowest body that is waited for, after `read_timeout_s`; mod_reqtimeout's default too.
+
+https://httpd.apache.org/docs/2.4/mod/mod_reqtimeout.html
+"""
+
+
+class Connection(HttpToolsProtocol):
+    """A connection that is closed when its client is too slow, says too much, or is one too many.
+
+    A request's head has `read_timeout_s` to arrive, its body the same and a second more for every
+    `MIN_BODY_BYTES_PER_S`. A client that leaves while its images wait or are embedded takes them
+    along: what the door put in the request's state as `abandon` is called.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - passed through
+        super().__init__(*args, **options)
+        self._service = cast(FastAPI, self.config.app).state
+        self._limits: Settings = self._service.settings
+        self._timer: asyncio.TimerHandle | None = None
+        self._awaiting_head = False
+        self._head_bytes = 0
+        self._body_bytes = 0
+        self._body_since = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self._limits.max_connections:
+            self._refuse(NotReady("too many connections are open"), reason="too_many")
+            return
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        cycle = self.cycle
+        super().connection_lost(exc)
+        if cycle is not None and cycle.disconnected:
+            abandon = cycle.scope.get("state", {}).get("abandon")
+            if abandon is not None:
+                abandon()
+
+    def data_received(self, data: bytes) -> None:
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._awaiting_head and self._head_bytes > MAX_HEAD_BYTES:
+            error = HeadTooLarge(f"the request's head has more than {MAX_HEAD_BYTES} bytes")
+            self._refuse(error, reason="large_head")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._timer is None:
+            self._await_head()
+
+    def on_headers_complete(self) -> None:
+        self._stop_timer()
+        self._awaiting_head = False
+        super().on_headers_complete()
+        if self._service.lifecycle.phase is Phase.DRAINING:
+            self.cycle.keep_alive = False  # the next request belongs to another server
+        self._body_bytes = 0
+        self._body_since = self.loop.time()
+        self._timer = self.loop.call_later(self._limits.read_timeout_s, self._body_is_due)
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._stop_timer()
+        super().on_message_complete()
+
+    def _await_head(self) -> None:
+        self._awaiting_head = True
+        self._head_bytes = 0
+        timeout_s = self._limits.read_timeout_s
+        self._timer = self.loop.call_later(timeout_s, self._head_is_due)
+
+    def _head_is_due(self) -> None:
+        self._refuse(SlowRequest("the request's head did not arrive in time"), reason="slow")
+
+    def _body_is_due(self) -> None:
+        allowed_s = self._limits.read_timeout_s + self._body_bytes / MIN_BODY_BYTES_PER_S
+        left_s = self._body_since + allowed_s - self.loop.time()
+        if left_s > 0:
+            self._timer = self.loop.call_later(left_s, self._body_is_due)
+        elif self.cycle.response_started:
+            self.transport.close()
+        else:
+            self._refuse(SlowRequest("the request's body arrives too slowly"), reason="slow")
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _refuse(self, error: ServiceError, *, reason: str) -> None:
+        """Answer without asking the application, and close."""
+        self._stop_timer()
+        self._awaiting_head = False
+        self._service.metrics.count_refused_connection(reason)
+        body = error_body(error.message, type_=error.type, code=error.code)
+        head = (
+            f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            "Connection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()

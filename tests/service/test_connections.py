@@ -1,0 +1,130 @@
+"""Clients that are slow, send too much, are too many, or leave: on real sockets."""
+
+import json
+import socket
+import struct
+import time
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+from tests.images import encode, noise
+from tests.service.test_main import SOON, get, running
+
+HEAD = (
+    b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 100000\r\n\r\n"
+)
+
+
+@pytest.fixture(scope="module")
+def address(artifact):
+    with running(model=artifact, read_timeout_s=0.5, max_connections=20) as (_, address):
+        yield address
+
+
+def connect(address: str) -> socket.socket:
+    host, port = address.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), SOON)
+
+
+def answer(connection: socket.socket) -> tuple[int, str]:
+    """Status and error code of what the server says before it closes."""
+    with connection, connection.makefile("rb") as stream:
+        text = stream.read().decode()
+    head, _, body = text.partition("\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)["error"]["code"]
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + SOON
+    while not holds():
+        assert time.monotonic() < until, "it did not come to hold"
+        time.sleep(0.02)
+
+
+def metric(address: str, name: str) -> float:
+    with urllib.request.urlopen(f"{address}/metrics", timeout=SOON) as response:
+        lines = response.read().decode().splitlines()
+    values = [line.removeprefix(f"{name} ") for line in lines if line.startswith(f"{name} ")]
+    return float(values[0]) if values else 0.0
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /em", HEAD[:-2]])
+def test_a_head_that_does_not_arrive(address, sent):
+    connection = connect(address)
+    connection.sendall(sent)
+    assert answer(connection) == (408, "timeout")
+
+
+@pytest.mark.parametrize("sent", [HEAD, HEAD + b"\x89PNG"])
+def test_a_body_that_does_not_arrive(address, sent):
+    connection = connect(address)
+    connection.sendall(sent)
+    assert answer(connection) == (408, "timeout")
+
+
+def test_a_head_that_does_not_end(address):
+    connection = connect(address)
+    connection.sendall(b"GET / HTTP/1.1\r\nX-Long: " + b"a" * 100_000)
+    assert answer(connection) == (431, "request_too_large")
+
+
+def test_a_second_request_on_a_connection_has_its_own_time(address):
+    connection = connect(address)
+    stream = connection.makefile("rb")
+    for _ in range(2):
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        while stream.readline() != b"\r\n":
+            pass
+        assert json.loads(stream.read(len(b'{"live":true}'))) == {"live": True}
+    connection.sendall(b"GET /health")
+    stream.close()
+    assert answer(connection) == (408, "timeout")
+
+
+def test_one_connection_too_many(address):
+    crowd = [connect(address) for _ in range(25)]
+    refused = 0
+    for connection in crowd:
+        status, _ = answer(connection)
+        refused += status == 503
+    assert refused >= 5
+    assert get(f"{address}/health/live") == 200
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body(address):
+    left = 'swin_requests_total{door="embed",method="POST",status="499"}'
+    before = metric(address, left)
+    for _ in range(10):
+        connection = connect(address)
+        connection.sendall(HEAD + b"\x89PNG")
+        connection.close()
+    eventually(lambda: metric(address, left) == before + 10)
+    assert get(f"{address}/health/ready") == 200
+
+
+def reset(connection: socket.socket) -> None:
+    """Close at once, with a reset, whatever was not read."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def test_a_client_that_leaves_takes_its_images_along(artifact):
+    image = encode(noise(2500, 2500))
+    request = HEAD.replace(b"100000", str(len(image)).encode()) + image
+    with running(model=artifact, streams=1) as (_, address), ExitStack() as connections:
+        clients = [connections.enter_context(connect(address)) for _ in range(16)]
+        with ThreadPoolExecutor(len(clients)) as senders:
+            for client in clients:
+                senders.submit(client.sendall, request)
+            eventually(lambda: metric(address, "swin_requests_in_flight") > 1)
+            for client in clients:
+                reset(client)
+        eventually(lambda: metric(address, "swin_requests_in_flight") == 1)
+        left = metric(address, 'swin_requests_total{door="embed",method="POST",status="499"}')
+        assert left > 0
+        assert metric(address, "swin_queue_depth") == 0
+        assert get(f"{address}/health/ready") == 200
