@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -43,17 +43,22 @@ class Embedding:
     height: int
 
 
+Decode = Callable[[], Pixels]
+"""Makes the pixels of an image; called once, when its turn has come."""
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """One image on its way. Whoever waits for it holds `future`, and gives up by cancelling it."""
 
     deadline: float
     future: Future[Embedding] = field(default_factory=Future)
-    pixels: Pixels | None = None
+    image: Pixels | Decode | None = None
     decode_s: float = 0
     width: int = 0
     height: int = 0
     queued_at: float = 0
+    taken_at: float = 0
 
     @property
     def expired(self) -> bool:
@@ -61,16 +66,20 @@ class Job:
 
 
 class Batcher:
-    """A bounded queue in front of `streams` threads that run the model.
+    """A bounded queue in front of `streams` threads that decode images and run the model on them.
 
     A batch is what queued while the streams were busy: there is no timer unless `max_delay_s` asks
     for one. A place in the queue is taken by `admit`, before the image is decoded, and given back
-    when its run starts or it is dropped; so `depth` counts every image that waits, decoded or not.
+    when a stream takes it or it is dropped; so `depth` counts every image that waits, decoded or
+    not.
+
+    A run is told whether it is `alone`: no image waits and at most half of the streams, this one
+    among them, have work, so that it may use the cores of the others.
     """
 
     def __init__(
         self,
-        run: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]],
+        run: Callable[[npt.NDArray[np.uint8], bool], npt.NDArray[np.float32]],
         *,
         streams: int,
         max_batch_size: int,
@@ -87,7 +96,7 @@ class Batcher:
         self._queue: deque[Job] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self._runs_since: dict[int, float] = {}
+        self._busy_since: dict[int, float] = {}
         self.last_run_failed = False
         self._threads = [
             threading.Thread(target=self._stream, name=f"stream-{number}", daemon=True)
@@ -114,9 +123,12 @@ class Batcher:
             self.depth += count
         return [Job(deadline) for _ in range(count)]
 
-    def put(self, job: Job, pixels: Pixels) -> None:
-        """Queue an admitted image, decoded: uint8 `[height, width, 3]`."""
-        job.pixels = pixels
+    def put(self, job: Job, image: Pixels | Decode) -> None:
+        """Queue an admitted image: uint8 `[height, width, 3]`, or what will make that of it.
+
+        The stream that takes the image decodes it. What decoding raises is the image's answer.
+        """
+        job.image = image
         job.queued_at = time.monotonic()
         with self._changed:
             self._queue.append(job)
@@ -141,8 +153,8 @@ class Batcher:
 
     @property
     def busy(self) -> int:
-        """Runs under way."""
-        return len(self._runs_since)
+        """Streams with a batch in hand, which they decode or run."""
+        return len(self._busy_since)
 
     @property
     def alive(self) -> bool:
@@ -150,9 +162,9 @@ class Batcher:
         return all(thread.is_alive() for thread in self._threads)
 
     def longest_run_s(self) -> float:
-        """How long the oldest run under way has been going, in seconds; 0 if there is none."""
+        """How long the busiest stream has been at its batch, in seconds; 0 if all are idle."""
         now = time.monotonic()
-        return max((now - since for since in tuple(self._runs_since.values())), default=0.0)
+        return max((now - since for since in tuple(self._busy_since.values())), default=0.0)
 
     def close(self) -> None:
         """Take no more images, answer those that wait, end the streams."""
@@ -163,9 +175,14 @@ class Batcher:
             thread.join()
 
     def _stream(self) -> None:
+        stream = threading.get_ident()
         while (jobs := self._take()) is not None:
-            if jobs:
-                self._run(jobs)
+            try:
+                images = [(job, pixels) for job in jobs if (pixels := _pixels(job)) is not None]
+                if images:
+                    self._run(images)
+            finally:
+                del self._busy_since[stream]
 
     def _take(self) -> list[Job] | None:
         """The next batch, less whoever has left or is too late; None once closed and empty."""
@@ -180,6 +197,8 @@ class Batcher:
                     lambda: len(self._queue) >= self._max_batch_size or self._closed,
                     timeout=max(0.0, full_by - time.monotonic()),
                 )
+            now = time.monotonic()
+            self._busy_since[threading.get_ident()] = now
             jobs: list[Job] = []
             while self._queue and len(jobs) < self._max_batch_size:
                 job = self._queue.popleft()
@@ -191,31 +210,40 @@ class Batcher:
                         RequestTimeout("the image waited too long in the queue")
                     )
                     continue
+                job.taken_at = now
                 jobs.append(job)
         return jobs
 
-    def _run(self, jobs: list[Job]) -> None:
+    def _run(self, images: Sequence[tuple[Job, Pixels]]) -> None:
         """Run a batch and answer each of its waiters, whatever happens."""
         started = time.monotonic()
-        stream = threading.get_ident()
-        self._runs_since[stream] = started
+        alone = self.depth == 0 and 2 * len(self._busy_since) <= len(self._threads)
         try:
-            batch = np.stack([job.pixels for job in jobs if job.pixels is not None])  # [n, h, w, 3]
-            vectors = self._run_model(batch)  # [n, dim]
+            batch = np.stack([pixels for _, pixels in images])  # [n, h, w, 3]
+            vectors = self._run_model(batch, alone)  # [n, dim]
         except Exception:
-            logger.exception("a run of %d images failed", len(jobs))
+            logger.exception("a run of %d images failed", len(images))
             self.last_run_failed = True
-            self._on_run(len(jobs), succeeded=False)
-            for job in jobs:
+            self._on_run(len(images), succeeded=False)
+            for job, _ in images:
                 job.future.set_exception(NotReady("the model failed on this run", retry_after_s=1))
             return
-        finally:
-            del self._runs_since[stream]
         self.last_run_failed = False
-        self._on_run(len(jobs), succeeded=True)
+        self._on_run(len(images), succeeded=True)
         inference_s = time.monotonic() - started
-        for job, vector in zip(jobs, vectors, strict=True):
-            queue_s = started - job.queued_at
+        for (job, _), vector in zip(images, vectors, strict=True):
+            queue_s = job.taken_at - job.queued_at
             job.future.set_result(
                 Embedding(vector, job.decode_s, queue_s, inference_s, job.width, job.height)
             )
+
+
+def _pixels(job: Job) -> Pixels | None:
+    """A job's pixels, decoded if they are not yet; None if they can't be, which answers it."""
+    if not callable(job.image):
+        return job.image
+    try:
+        return job.image()
+    except Exception as error:
+        job.future.set_exception(error)
+        return None

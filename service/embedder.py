@@ -4,11 +4,12 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
 from service import model, resources
-from service.batcher import Batcher, Embedding, Job
+from service.batcher import Batcher, Decode, Embedding, Job
 from service.errors import ArtifactError, RequestTimeout, ServiceError
 from service.metrics import Metrics
 from service.preprocess import Pixels, preprocess
@@ -38,12 +39,17 @@ class Embedder:
         device = model.choose_device(settings.device)
         self.on_gpu = device != "cpu"
         plan = resources.plan(settings, on_gpu=self.on_gpu, cores=resources.usable_cores())
-        self.model = model.load(settings.model, device, plan.threads_per_stream)
+        self.model = model.load(settings.model, device, plan.threads_per_stream, plan.lone_threads)
         self.card = self.model.card
         self._max_pixels = settings.max_image_pixels
+        self._exact = settings.preprocess == "exact"
         self._metrics = metrics
         self._warm_run_s = self._warm_up()
-        self._decoders = ThreadPoolExecutor(plan.decode_threads, thread_name_prefix="decode")
+        self._decoders = (
+            ThreadPoolExecutor(plan.decode_threads, thread_name_prefix="decode")
+            if plan.decode_threads
+            else None
+        )
         self._batcher = Batcher(
             self.model.run,
             streams=plan.streams,
@@ -54,9 +60,9 @@ class Embedder:
         )
         self.load_s = time.monotonic() - began
         logger.info(
-            "%s (%s, %s) on %s: %d streams of %d threads, batches of up to %d",
+            "%s (%s, %s) on %s: %d streams of %d threads, %d for a lone run, batches of up to %d",
             *(self.card.name, self.card.architecture, self.card.precision, self.model.provider),
-            *(plan.streams, plan.threads_per_stream, plan.max_batch_size),
+            *(plan.streams, plan.threads_per_stream, plan.lone_threads, plan.max_batch_size),
         )
         if not self.card.pretrained:
             logger.warning(
@@ -84,7 +90,11 @@ class Embedder:
             job.future.add_done_callback(self._metrics.observe_image)
             if isinstance(image, bytes):
                 self._metrics.image_bytes.observe(len(image))
-                self._decoders.submit(self._decode, job, image)
+                decode = partial(self._decode, job, image)
+                if self._decoders is None:
+                    self._batcher.put(job, decode)
+                else:
+                    self._decoders.submit(self._decode_ahead, job, decode)
             else:
                 job.height, job.width = image.shape[:2]
                 self._batcher.put(job, image)
@@ -118,30 +128,37 @@ class Embedder:
 
     def close(self) -> None:
         """Finish what was submitted and stop."""
-        self._decoders.shutdown()
+        if self._decoders is not None:
+            self._decoders.shutdown()
         self._batcher.close()
 
-    def _decode(self, job: Job, image: bytes) -> None:
+    def _decode(self, job: Job, image: bytes) -> Pixels:
+        started = time.monotonic()
+        picture = preprocess(image, self.card.preprocessing, self._max_pixels, exact=self._exact)
+        job.decode_s = time.monotonic() - started
+        job.width, job.height = picture.width, picture.height
+        self._metrics.observe_picture(picture)
+        return picture.pixels
+
+    def _decode_ahead(self, job: Job, decode: Decode) -> None:
+        """Decode before a stream asks for it, so that batches are ready when a device is."""
         if job.future.cancelled() or job.expired:
             self._batcher.drop(job, RequestTimeout("the image waited too long to be decoded"))
             return
-        started = time.monotonic()
         try:
-            picture = preprocess(image, self.card.preprocessing, self._max_pixels)
+            pixels = decode()
         except Exception as error:
             self._batcher.drop(job, error)
             return
-        job.decode_s = time.monotonic() - started
-        job.width, job.height = picture.width, picture.height
-        self._batcher.put(job, picture.pixels)
-        self._metrics.observe_picture(picture)
+        self._batcher.put(job, pixels)
 
     def _blank(self) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         size = self.card.image_size
         return np.full((1, size, size, 3), 128, np.uint8)
 
     def _warm_up(self) -> float:
-        """Embed a grey image; seconds it took."""
+        """Embed a grey image in each gear; seconds that the slower one took."""
+        self.model.run(self._blank(), alone=True)
         started = time.monotonic()
         vectors = self.model.run(self._blank())
         if vectors.shape != (1, self.card.embedding_dim) or not np.isfinite(vectors).all():

@@ -1,5 +1,6 @@
 """An artifact in onnxruntime: uint8 pixels `[n, h, w, 3]` to float32 embeddings `[n, dim]`."""
 
+import functools
 import hashlib
 import logging
 from dataclasses import dataclass
@@ -29,16 +30,25 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded artifact; `run` may be called from several threads, which share the weights."""
+    """A loaded artifact; `run` may be called from several threads, which share the weights.
+
+    `lone_session` is the same model on more threads, for a run that has the machine to itself;
+    where that would be as many, it is `session` itself.
+    """
 
     card: ModelCard
     provider: str
     digest: str
     session: ort.InferenceSession
+    lone_session: ort.InferenceSession
 
-    def run(self, pixels: Pixels) -> Vectors:
-        """Embed uint8 `[n, height, width, 3]` RGB pixels; float32 `[n, dim]`, not normalised."""
-        vectors: Vectors = self.session.run([EMBEDDING], {PIXELS: pixels})[0]
+    def run(self, pixels: Pixels, alone: bool = False) -> Vectors:
+        """Embed uint8 `[n, height, width, 3]` RGB pixels; float32 `[n, dim]`, not normalised.
+
+        An image's vector has the same bits whether it runs `alone` or not.
+        """
+        session = self.lone_session if alone else self.session
+        vectors: Vectors = session.run([EMBEDDING], {PIXELS: pixels})[0]
         return vectors
 
 
@@ -59,8 +69,15 @@ def choose_device(asked: str) -> str:
     return asked
 
 
-def load(path: Path | None, device: str, threads: int) -> Model:
-    """Load an artifact on a device, with `threads` CPU threads for a run.
+def load(path: Path | None, device: str, threads: int, lone_threads: int | None = None) -> Model:
+    """Load an artifact on a device.
+
+    Args:
+        path: the .onnx file.
+        device: one of `PROVIDERS`.
+        threads: CPU threads of a run.
+        lone_threads: CPU threads of a run that has the machine to itself, where that is not the
+            same; it costs a second copy of the weights (measured: docs/decisions.md).
 
     Raises:
         ArtifactError: no such file, not an ONNX model, or not one of ours.
@@ -70,11 +87,32 @@ def load(path: Path | None, device: str, threads: int) -> Model:
         raise ArtifactError(f"SWIN_MODEL is not set: name an .onnx file; {HOW_TO_EXPORT}")
     if not path.is_file():
         raise ArtifactError(f"SWIN_MODEL={path} is not a file; {HOW_TO_EXPORT}")
+    _share_arena()
+    session = _session(path, device, threads)
+    card = _read_card(path, session)
+    lone_session = session
+    if lone_threads is not None and lone_threads != threads:
+        lone_session = _session(path, device, lone_threads)
+    return Model(card, PROVIDERS[device], _sha256(path), session, lone_session)
+
+
+@functools.cache
+def _share_arena() -> None:
+    """Give all sessions of the process one arena for activations, which grows by what is asked."""
+    memory = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    same_as_requested = ort.OrtArenaCfg({"arena_extend_strategy": 1})
+    ort.create_and_register_allocator(memory, same_as_requested)
+
+
+def _session(path: Path, device: str, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # A spinning thread takes the decoder's core (measured: docs/decisions.md).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.use_env_allocators", "1")
     options.log_severity_level = 3
     try:
         session = ort.InferenceSession(path, options, providers=[PROVIDERS[device]])
@@ -88,8 +126,7 @@ def load(path: Path | None, device: str, threads: int) -> Model:
             f"onnxruntime could not start {PROVIDERS[device]} and fell back to "
             f"{session.get_providers()[0]}; its CUDA or cuDNN libraries do not load"
         )
-    card = _read_card(path, session)
-    return Model(card, PROVIDERS[device], _sha256(path), session)
+    return session
 
 
 def _read_card(path: Path, session: ort.InferenceSession) -> ModelCard:

@@ -1,6 +1,7 @@
 """Image bytes to the pixels the network was trained on: uint8 `[crop, crop, 3]`, RGB."""
 
 import io
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -16,12 +17,24 @@ Pixels = npt.NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, in pixels."""
 
+Size = tuple[int, int]
+"""Width and height, in pixels."""
+
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 SIGNATURE_BYTES = 16
 """As many as Pillow hands to a format that is asked whether a file is its own."""
 
 ORIENTATION_TAG = 0x0112
+
+DRAFT_MARGIN = 2.0
+"""A JPEG is decoded at no less than this many times the size it is resized to."""
+
+REDUCING_GAP = 3.0
+"""An image is averaged down to no less than this many times the size it is resized to."""
+
+EXACT_REDUCING_GAP = 64.0
+"""The same where no difference may be seen: bounds the memory that resampling takes."""
 
 Image.init()
 
@@ -68,7 +81,9 @@ class Picture(NamedTuple):
     format: str
 
 
-def preprocess(data: bytes, recipe: Preprocessing, max_pixels: int) -> Picture:
+def preprocess(
+    data: bytes, recipe: Preprocessing, max_pixels: int, *, exact: bool = False
+) -> Picture:
     """Decode an image, turn it upright, resize it and cut the centre.
 
     Resize and crop are one pass: only the part that is kept is resampled, at the positions at which
@@ -78,6 +93,10 @@ def preprocess(data: bytes, recipe: Preprocessing, max_pixels: int) -> Picture:
         data: the encoded file.
         recipe: the model card's preprocessing.
         max_pixels: largest width x height that is decoded.
+        exact: decode and resample every pixel, so that the result is within one grey level of
+            resizing the whole image and then cropping it. Otherwise large JPEGs are decoded at a
+            fraction of their size and large images averaged down before they are resampled, by
+            the margins in `DRAFT_MARGIN` and `REDUCING_GAP`.
 
     Returns:
         Its pixels, `[recipe.crop, recipe.crop, 3]`, the size it was stored in, and its format.
@@ -87,22 +106,26 @@ def preprocess(data: bytes, recipe: Preprocessing, max_pixels: int) -> Picture:
         ImageTooLarge: more than `max_pixels`; known from the header, before anything is decoded.
     """
     image = _open(data, max_pixels)
+    size = image.size
     try:
         turn = TURNS.get(image.getexif().get(ORIENTATION_TAG, 1), TURNS[1])
+        resized = _resized(size, turn, recipe)
+        scale = 1.0 if exact else _draft(image, resized)
         rgb = _to_rgb(image)
     except Exception as error:  # a decoder may raise anything on damaged data
         raise InvalidImage(f"the image is damaged: {_reason(error)}") from error
-    box = _crop_box(rgb.size, turn, recipe)
-    resampling = INTERPOLATIONS[recipe.interpolation]
-    if turn.swaps_axes:
-        # Pillow resamples rows, then columns, and rounds in between: keep to the upright order.
-        left, top, right, bottom = box
-        rgb = rgb.resize((rgb.width, recipe.crop), resampling, box=(0, top, rgb.width, bottom))
-        box = (left, 0, right, recipe.crop)
-    pixels = rgb.resize((recipe.crop, recipe.crop), resampling, box=box)
+    left, top, right, bottom = _crop_box(size, resized, turn, recipe)
+    pixels = _resample(
+        rgb,
+        recipe,
+        (left * scale, top * scale, right * scale, bottom * scale),
+        columns_first=_columns_first(_upright(size, turn), _upright(resized, turn))
+        != turn.swaps_axes,
+        reducing_gap=EXACT_REDUCING_GAP if exact else REDUCING_GAP,
+    )
     if turn.transpose is not None:
         pixels = pixels.transpose(turn.transpose)
-    return Picture(np.asarray(pixels), *image.size, str(image.format).lower())
+    return Picture(np.asarray(pixels), *size, str(image.format).lower())
 
 
 def may_be_image(head: bytes) -> bool:
@@ -131,6 +154,14 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
+def _draft(image: Image.Image, resized: Size) -> float:
+    """Have a JPEG decoded at 1/2, 1/4 or 1/8 of its size where that is enough; the scale chosen."""
+    across, down = (math.ceil(DRAFT_MARGIN * side) for side in resized)
+    width = image.width
+    drafted = image.draft(None, (across, down))
+    return drafted[1][2] / width if drafted else 1.0
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Any mode to RGB: transparency over white, 16 bits a channel scaled to 8."""
     if image.mode.startswith("I"):
@@ -144,27 +175,70 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _crop_box(size: tuple[int, int], turn: Turn, recipe: Preprocessing) -> Box:
-    """The part of a stored image that ends up in the crop.
+def _upright(size: Size, turn: Turn) -> Size:
+    """A stored size as seen upright, or the other way round."""
+    return size[::-1] if turn.swaps_axes else size
 
-    Sizes and offsets are rounded as torchvision's Resize and CenterCrop do, which timm's transform
-    is made of: the long side is truncated to whole pixels, the crop's offset rounded.
+
+def _resized(size: Size, turn: Turn, recipe: Preprocessing) -> Size:
+    """The size, in the stored image's directions, that the whole image would be resized to.
+
+    Rounded as torchvision's Resize does, which timm's transform is made of: the long side is
+    truncated to whole pixels.
     """
-    width, height = size[::-1] if turn.swaps_axes else size
+    width, height = _upright(size, turn)
     if recipe.resize_mode == "stretch":
         resized = (recipe.resize, recipe.resize)
     elif width <= height:
         resized = (recipe.resize, int(recipe.resize * height / width))
     else:
         resized = (int(recipe.resize * width / height), recipe.resize)
-    left = round((resized[0] - recipe.crop) / 2)
-    top = round((resized[1] - recipe.crop) / 2)
-    margins = (left, top, resized[0] - recipe.crop - left, resized[1] - recipe.crop - top)
+    return _upright(resized, turn)
+
+
+def _crop_box(size: Size, resized: Size, turn: Turn, recipe: Preprocessing) -> Box:
+    """The part of a stored image that ends up in the crop; offsets rounded as CenterCrop does."""
+    across, down = _upright(resized, turn)
+    left, top = round((across - recipe.crop) / 2), round((down - recipe.crop) / 2)
+    margins = (left, top, across - recipe.crop - left, down - recipe.crop - top)
     # From here on in the stored image's own directions.
     left, top, right, bottom = (margins[side] for side in turn.sides)
-    across, down = resized[::-1] if turn.swaps_axes else resized
-    x, y = size[0] / across, size[1] / down
+    x, y = size[0] / resized[0], size[1] / resized[1]
     return (left * x, top * y, size[0] - right * x, size[1] - bottom * y)
+
+
+def _resample(
+    image: Image.Image,
+    recipe: Preprocessing,
+    box: Box,
+    *,
+    columns_first: bool,
+    reducing_gap: float,
+) -> Image.Image:
+    """Resize what is in the box to the crop's size, in the order that was asked for.
+
+    Pillow resamples in one direction, rounds, and then in the other.
+    """
+    resampling = INTERPOLATIONS[recipe.interpolation]
+    side = recipe.crop
+    if columns_first != _columns_first(image.size, (side, side)):
+        left, top, right, bottom = box
+        if columns_first:
+            size, first = (image.width, side), (0.0, top, float(image.width), bottom)
+            box = (left, 0, right, side)
+        else:
+            size, first = (side, image.height), (left, 0.0, right, float(image.height))
+            box = (0, top, side, bottom)
+        image = image.resize(size, resampling, first, reducing_gap)
+    return image.resize((side, side), resampling, box, reducing_gap)
+
+
+def _columns_first(size: Size, resized: Size) -> bool:
+    """Whether Pillow resamples columns before rows: where it shrinks the height far more.
+
+    The rule of ImagingResampleInner in Pillow 13; older versions always begin with rows.
+    """
+    return size[1] - resized[1] > max(0, 2 * (size[0] - resized[0]))
 
 
 def _reason(error: Exception) -> str:

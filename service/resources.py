@@ -40,10 +40,15 @@ def usable_cores(cgroup: Path = CGROUP) -> int:
 
 @dataclass(frozen=True)
 class Plan:
-    """How the engine is laid out: `streams` runs at once, each on `threads_per_stream` threads."""
+    """How the engine is laid out: `streams` runs at once, each on `threads_per_stream` threads.
+
+    A run that has the machine to itself takes `lone_threads`. With 0 `decode_threads` each stream
+    decodes its own images.
+    """
 
     streams: int
     threads_per_stream: int
+    lone_threads: int
     max_batch_size: int
     decode_threads: int
 
@@ -56,9 +61,12 @@ def plan(settings: Settings, *, on_gpu: bool, cores: int) -> Plan:
     second stream to copy the next batch while the first computes.
     """
     streams = settings.streams or (2 if on_gpu else cores)
+    threads = settings.threads_per_stream or max(1, cores // streams)
+    one_gear = on_gpu or settings.threads_per_stream is not None
     return Plan(
         streams=streams,
-        threads_per_stream=settings.threads_per_stream or max(1, cores // streams),
+        threads_per_stream=threads,
+        lone_threads=threads if one_gear else cores,
         max_batch_size=settings.max_batch_size or (32 if on_gpu else 1),
-        decode_threads=cores,
+        decode_threads=cores if on_gpu else 0,
     )

@@ -51,7 +51,9 @@ class Settings(BaseSettings):
         None, description="runs at the same time (default: a CPU core each, 2 on a GPU)"
     )
     threads_per_stream: Positive | None = Field(
-        None, description="CPU threads of one run (default: cores / streams)"
+        None,
+        description="CPU threads of one run (default on CPU: 1, and all cores for a run that has "
+        "the machine to itself, which takes a second copy of the weights)",
     )
     max_batch_size: Positive | None = Field(
         None, description="images in one run at the most (default: 1 on CPU, 32 on GPU)"
@@ -61,6 +63,12 @@ class Settings(BaseSettings):
     )
     max_queue_size: Positive = Field(
         512, description="images that may wait; beyond it requests get 429"
+    )
+
+    preprocess: Literal["fast", "exact"] = Field(
+        "fast",
+        description="exact resamples every pixel; fast decodes large JPEGs at a fraction of their "
+        "size and averages large images down first (embedding cosine to exact at least 0.9999)",
     )
 
     request_timeout_s: Seconds = Field(30, description="a request is answered within this time")

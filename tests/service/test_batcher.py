@@ -19,10 +19,12 @@ class Engine:
         self.gate.set()
         self.started = threading.Semaphore(0)
         self.sizes: list[int] = []
+        self.alone: list[bool] = []
         self.error: Exception | None = None
 
-    def __call__(self, pixels):
+    def __call__(self, pixels, alone):
         self.sizes.append(len(pixels))
+        self.alone.append(alone)
         self.started.release()
         assert self.gate.wait(SOON)
         if self.error is not None:
@@ -222,3 +224,67 @@ def test_streams_run_at_the_same_time(make, engine):
     assert engine.started.acquire(timeout=SOON)
     engine.gate.set()
     assert [future.result(SOON).vector[0] for future in futures] == [12, 24]
+
+
+def test_a_run_is_alone_while_at_most_half_of_the_streams_have_work(make, engine):
+    batcher = make(streams=4, max_batch_size=1)
+    engine.gate.clear()
+    futures = []
+    for value in range(4):
+        futures += send(batcher, value)
+        assert engine.started.acquire(timeout=SOON)
+    engine.gate.set()
+    for future in futures:
+        future.result(SOON)
+    assert engine.alone == [True, True, False, False]
+
+
+def test_a_run_is_not_alone_while_images_wait(make, engine):
+    batcher = make(streams=2, max_batch_size=1)
+    engine.gate.clear()
+    jobs = batcher.admit(2, time.monotonic() + SOON)
+    batcher.put(jobs[0], image(1))
+    assert engine.started.acquire(timeout=SOON)
+    batcher.put(jobs[1], image(2))
+    engine.gate.set()
+    for job in jobs:
+        job.future.result(SOON)
+    assert engine.alone[0] is False
+
+
+def test_a_single_stream_is_never_alone(make, engine):
+    (future,) = send(make(), 1)
+    future.result(SOON)
+    assert engine.alone == [False]
+
+
+def test_the_stream_that_takes_an_image_decodes_it(make):
+    batcher = make()
+    (job,) = batcher.admit(1, time.monotonic() + SOON)
+    decoders = []
+
+    def decode():
+        decoders.append(threading.current_thread().name)
+        return image(2)
+
+    batcher.put(job, decode)
+    assert job.future.result(SOON).vector[0] == 24
+    assert decoders == ["stream-0"]
+
+
+def test_what_decoding_raises_answers_that_image_alone(make, engine):
+    batcher = make()
+    occupy(batcher, engine)
+    bad, good = batcher.admit(2, time.monotonic() + SOON)
+
+    def decode():
+        raise ValueError("damaged")
+
+    batcher.put(bad, decode)
+    batcher.put(good, image(1))
+    engine.gate.set()
+    assert good.future.result(SOON).vector[0] == 12
+    with pytest.raises(ValueError, match="damaged"):
+        bad.future.result(SOON)
+    assert engine.sizes == [1, 1]
+    assert not batcher.last_run_failed

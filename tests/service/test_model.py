@@ -80,3 +80,21 @@ def test_a_device_that_onnxruntime_offers_but_cannot_start(artifact, monkeypatch
         pytest.raises(DeviceError, match="fell back to CPUExecutionProvider"),
     ):
         model.load(artifact, "cuda", threads=1)
+
+
+def test_a_vector_has_the_same_bits_in_every_gear_and_batch(artifact):
+    """Promise 1, here for fp32: threads, the lone gear and the batch change nothing."""
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
+    loaded = model.load(artifact, "cpu", threads=1, lone_threads=2)
+    assert loaded.lone_session is not loaded.session
+    singles = np.concatenate([loaded.run(image[None]) for image in pixels])
+    lone = np.concatenate([loaded.run(image[None], alone=True) for image in pixels])
+    assert np.array_equal(singles, lone)
+    for size in (2, 3, 7):
+        assert np.array_equal(loaded.run(pixels[:size]), singles[:size])
+        assert np.array_equal(loaded.run(pixels[:size], alone=True), singles[:size])
+
+
+def test_one_gear_holds_the_weights_once(artifact):
+    loaded = model.load(artifact, "cpu", threads=2, lone_threads=2)
+    assert loaded.lone_session is loaded.session

@@ -5,6 +5,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.JpegImagePlugin import JpegImageFile
 
 from model_export.model_card import Preprocessing
 from service.errors import ImageTooLarge, InvalidImage
@@ -15,8 +16,8 @@ SWIN_224 = Preprocessing(resize=248, crop=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0
 MANY = 10**8
 
 
-def embeddable(data: bytes, recipe: Preprocessing = SWIN_224):
-    return preprocess(data, recipe, MANY).pixels
+def embeddable(data: bytes, recipe: Preprocessing = SWIN_224, *, exact: bool = False):
+    return preprocess(data, recipe, MANY, exact=exact).pixels
 
 
 def resize_then_crop(image: Image.Image, resize: int = 248, crop: int = 224):
@@ -44,12 +45,52 @@ def test_equals_resizing_everything_then_cropping(name):
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (17, 400), (640, 33), (224, 224), (249, 248)])
 def test_takes_any_size(size):
     image = photos()["chelsea"].resize(size)
-    # 2: for very narrow images Pillow resamples columns first, and rounds in between.
-    assert largest_difference(embeddable(encode(image)), resize_then_crop(image)) <= 2
+    assert largest_difference(embeddable(encode(image)), resize_then_crop(image)) <= 1
 
 
 def test_a_very_long_image_is_not_blown_up():
     assert embeddable(encode(noise(20_000, 1))).shape == (224, 224, 3)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(
+    "size", [(1, 3000), (3000, 1), (30, 4000), (700, 1500), (1000, 1100), (2500, 2000)]
+)
+def test_exact_equals_resizing_everything_then_cropping(size, orientation):
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = orientation
+    data = encode(photos()["chelsea"].resize(size), "JPEG", exif=exif)
+    whole = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert largest_difference(embeddable(data, exact=True), resize_then_crop(whole)) <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_fast_decodes_large_jpegs_small_and_keeps_to_the_positions(orientation):
+    """A smooth image has the same pixels at any scale, so only a wrong position shows."""
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = orientation
+    across, down = np.meshgrid(np.linspace(0, 255, 2011), np.linspace(0, 255, 1507))
+    ramp = np.stack([across, down, 255 - across], axis=2).astype(np.uint8)
+    data = encode(Image.fromarray(ramp), "JPEG", quality=95, subsampling=0, exif=exif)
+    fast, exact = embeddable(data), embeddable(data, exact=True)
+    assert largest_difference(fast, exact) <= 2
+    assert preprocess(data, SWIN_224, MANY)[1:3] == (2011, 1507)
+
+
+def test_fast_decodes_no_more_of_a_jpeg_than_it_needs(monkeypatch):
+    decoded = []
+    load = JpegImageFile.load
+
+    def spy(image):
+        decoded.append(image.size)
+        return load(image)
+
+    monkeypatch.setattr(JpegImageFile, "load", spy)
+    data = encode(photos()["china"].resize((2560, 1708)), "JPEG")
+    embeddable(data)
+    assert decoded[-1] == (1280, 854)
+    embeddable(data, exact=True)
+    assert decoded[-1] == (2560, 1708)
 
 
 def test_crop_and_stretch_recipes():

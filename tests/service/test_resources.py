@@ -35,14 +35,14 @@ def test_usable_cores_without_a_quota_are_the_affinity_mask(tmp_path, monkeypatc
     assert usable_cores(tmp_path) == 3
 
 
-def test_plan_on_cpu_is_a_stream_a_core():
-    assert plan(Settings(), on_gpu=False, cores=4) == Plan(4, 1, 1, 4)
+def test_plan_on_cpu_is_a_stream_a_core_and_all_cores_for_a_lone_run():
+    assert plan(Settings(), on_gpu=False, cores=4) == Plan(4, 1, 4, 1, 0)
 
 
-def test_plan_on_gpu_batches():
-    assert plan(Settings(), on_gpu=True, cores=8) == Plan(2, 4, 32, 8)
+def test_plan_on_gpu_batches_and_decodes_ahead():
+    assert plan(Settings(), on_gpu=True, cores=8) == Plan(2, 4, 4, 32, 8)
 
 
 def test_explicit_settings_win():
     settings = Settings(streams=1, threads_per_stream=3, max_batch_size=5)
-    assert plan(settings, on_gpu=False, cores=4) == Plan(1, 3, 5, 4)
+    assert plan(settings, on_gpu=False, cores=4) == Plan(1, 3, 3, 5, 0)

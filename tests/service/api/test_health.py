@@ -35,7 +35,7 @@ def broken(client, monkeypatch):
     run = batcher._run_model
     client.fails = True
 
-    def flaky(pixels):
+    def flaky(pixels, alone=False):
         if client.fails:
             raise RuntimeError("out of memory")
         return run(pixels)
