@@ -1,4 +1,4 @@
-"""Command line: `python -m model_export NAME --weights random|FILE`."""
+"""Command line: `python -m model_export NAME|FILE|FOLDER|hf://ORG/REPOSITORY`."""
 
 import argparse
 import sys
@@ -6,37 +6,56 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from model_export import catalog
-from model_export.checkpoints.canonical import Checkpoint, parameter_count
-from model_export.checkpoints.reading import read
-from model_export.checkpoints.seeded import seeded
+from model_export import listing
+from model_export.checkpoints.canonical import parameter_count
 from model_export.errors import ExportError
-from model_export.export import FP32, Lowering, export
+from model_export.export import FP32, Lowering, export, further_outputs
 from model_export.model_card import Verification
+from model_export.resizing import resized
+from model_export.source import find
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Export one model; 0 if its artifact was written and verified, 2 if not."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.list:
+        print(listing.table())
+        return 0
+    if options.name is None:
+        parser.error("name a model or a checkpoint, or ask for --list")
     started = time.perf_counter()
-    output = options.output or Path("models") / f"{options.name}.onnx"
     try:
-        entry = catalog.find(options.name)
-        checkpoint = _checkpoint(options.weights, entry)
+        name, entry, checkpoint = find(options.name, options.weights)
+        if options.image_size:
+            entry, checkpoint = resized(entry, checkpoint, options.image_size)
+        outputs = further_outputs(
+            entry.architecture, checkpoint, features=options.features, logits=options.logits
+        )
         for note in checkpoint.notes:
             print(note)
+        if "head.weight" in checkpoint.tensors and not options.logits:
+            classes = len(checkpoint.tensors["head.weight"])
+            print(f"left out the classifier of {classes} classes; --logits keeps it")
+        output = options.output or Path("models") / f"{name.rpartition('/')[2]}.onnx"
         lowering = Lowering(options.precision, options.calibration, options.min_cosine)
-        card = export(entry, checkpoint, output, options.name, lowering=lowering)
+        card = export(entry, checkpoint, output, name, outputs, lowering)
     except (ExportError, OSError) as error:
         print(f"model_export: {error}", file=sys.stderr)
         return 2
+    prepared = card.preprocessing
     trained = "trained" if card.pretrained else "untrained: good for trying out, not for meaning"
+    revision = f" at {card.weights.revision[:12]}" if card.weights.revision else ""
+    how = "short side to" if prepared.resize_mode == "short_side" else "stretched to"
     print(
         f"{card.name} -> {output}",
-        f"  weights     {card.weights.source} ({trained})",
+        f"  weights     {card.weights.source}{revision} ({trained})",
         f"  parameters  {parameter_count(entry.architecture):,}",
         f"  size        {output.stat().st_size / 1e6:.1f} MB, {card.precision}",
+        f"  images      {how} {prepared.resize}, {prepared.interpolation}, "
+        f"crop {prepared.crop} x {prepared.crop}",
         f"  embedding   {card.embedding_dim} dimensions",
+        *(f"  also        {o.name} {' x '.join(map(str, o.shape))}" for o in card.outputs),
         f"  verified    {_verified(card.verification)}",
         f"  took        {time.perf_counter() - started:.1f} s",
         sep="\n",
@@ -56,23 +75,23 @@ def _verified(check: Verification) -> str:
     )
 
 
-def _checkpoint(weights: str, entry: catalog.Entry) -> Checkpoint:
-    if weights == "random":
-        return seeded(entry.architecture)
-    return read(Path(weights), entry.architecture)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m model_export",
         description="Turn a Swin checkpoint into one verified, self-describing ONNX file.",
     )
-    parser.add_argument("name", metavar="NAME", help="for example swin_tiny_patch4_window7_224")
+    parser.add_argument(
+        "name",
+        metavar="NAME|FILE",
+        nargs="?",
+        help="a published model, for example swin_tiny_patch4_window7_224, or a checkpoint to "
+        "recognise: a file, a folder, hf://ORG/REPOSITORY[@REVISION]",
+    )
     parser.add_argument(
         "--weights",
-        required=True,
-        metavar="random|FILE",
-        help="'random' for seeded, untrained weights, or a .safetensors file with timm's names",
+        metavar="hub|random|FILE",
+        help="weights of a published NAME: 'hub' (the default), 'random' (seeded, untrained), or a "
+        "file, a folder, hf://ORG/REPOSITORY[@REVISION]",
     )
     parser.add_argument("--precision", choices=["fp32", "int8"], default=FP32.precision)
     parser.add_argument(
@@ -90,7 +109,20 @@ def _parser() -> argparse.ArgumentParser:
         "(default: %(default)s)",
     )
     parser.add_argument(
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="make it for other images than it was trained for, with windows to match",
+    )
+    parser.add_argument(
+        "--features", action="store_true", help="return the stages' feature maps too (NCHW)"
+    )
+    parser.add_argument("--logits", action="store_true", help="return the classifier's scores too")
+    parser.add_argument(
         "--output", type=Path, metavar="FILE", help="the artifact (default: models/NAME.onnx)"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="print the published models and their names, and stop"
     )
     return parser
 

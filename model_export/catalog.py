@@ -20,6 +20,7 @@ class Entry:
         repository: Where the hub has the weights, if it does.
         licence: Of the weights, if known.
         aliases: Further names of the same weights.
+        elsewhere: Where weights that the hub has not are to be had.
     """
 
     architecture: Architecture
@@ -28,6 +29,7 @@ class Entry:
     repository: str | None = None
     licence: str | None = None
     aliases: tuple[str, ...] = ()
+    elsewhere: str = ""
 
     @property
     def name(self) -> str:
@@ -100,7 +102,8 @@ def _microsoft(architecture: Architecture, tag: str, *aliases: str) -> Entry:
 
 def _torchvision(architecture: Architecture, alias: str, resize: int) -> Entry:
     preprocessing = imagenet(architecture.image_size, resize)
-    return Entry(architecture, preprocessing, "tv_in1k", aliases=(alias,))
+    where = f"torchvision's {alias}, a .pth file from download.pytorch.org/models"
+    return Entry(architecture, preprocessing, "tv_in1k", aliases=(alias,), elsewhere=where)
 
 
 IN1K, IN22K, FINETUNED = "ms_in1k", "ms_in22k", "ms_in22k_ft_in1k"
@@ -116,6 +119,7 @@ V2_B384, V2_L384 = (_v2(size, 24, 384, finetuned=True) for size in ("base", "lar
 NANO = Entry(
     Architecture("swin_nano_patch4_window7_224", 224, 32, (2, 2, 2, 2), (1, 2, 4, 8), (7,) * 4),
     evaluation(224),
+    elsewhere="nobody has trained it",
 )
 """Ours, for trying the service out and for tests: 256 numbers from 2.3 M parameters."""
 

@@ -1,26 +1,25 @@
-"""timm's names (since 0.9, when patch merging moved to the start of its stage)."""
+"""The names of timm since 0.9, when patch merging moved to the start of its stage."""
 
-import re
+from model_export.checkpoints.dialect import Dialect, in_blocks
 
-RENAMES = (
-    (r"^linear_embedding\.norm\.", "patch_embed.norm."),
-    (r"^linear_embedding\.", "patch_embed.proj."),
-    (r"^stages\.", "layers."),
-    (r"\.patch_merging\.", ".downsample."),
-    (r"\.attention\.", ".attn."),
-    (r"\.projection\.", ".proj."),
+IN_BLOCK = {
+    "norm1": "norm1",
+    "attention": "attn",
+    "attention.projection": "attn.proj",
+    "attention.position_mlp.fc1": "attn.cpb_mlp.0",
+    "attention.position_mlp.fc2": "attn.cpb_mlp.2",
+    "norm2": "norm2",
+    "mlp": "mlp",
+}
+
+TIMM = Dialect(
+    name="timm",
+    parts={
+        "linear_embedding": "patch_embed.proj",
+        "linear_embedding.norm": "patch_embed.norm",
+        "stages.{stage}.patch_merging": "layers.{stage}.downsample",
+        **in_blocks("layers.{stage}.blocks.{block}", IN_BLOCK),
+        "norm": "norm",
+    },
+    split={"qkv.bias": ("q_bias", None, "v_bias")},  # V2
 )
-
-HEAD = re.compile(r"head\.")
-"""The classifier: not part of an embedding."""
-
-DERIVED = re.compile(r".*\.(relative_position_index|attn_mask)")
-"""Buffers that older versions saved; the geometry determines them."""
-
-
-def file_name(canonical: str) -> str:
-    """What timm calls the tensor with a canonical name."""
-    name = canonical
-    for pattern, replacement in RENAMES:
-        name = re.sub(pattern, replacement, name)
-    return name

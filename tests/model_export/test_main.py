@@ -1,13 +1,15 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from model_export.__main__ import main
-from model_export.catalog import NANO
-from model_export.checkpoints import timm
+from model_export.catalog import CATALOG, NANO
 from model_export.checkpoints.seeded import seeded
+from service.model import load
+from tests.model_export.checkpoints import layouts
 
 NAME = NANO.architecture.name
 
@@ -30,7 +32,7 @@ def test_it_says_what_it_did_and_needs_no_pytorch(tmp_path):
 def test_weights_from_a_file_are_trained_ones(tmp_path, capsys):
     tensors = seeded(NANO.architecture).tensors
     checkpoint = tmp_path / "mine.safetensors"
-    save_file({timm.file_name(name): tensor for name, tensor in tensors.items()}, checkpoint)
+    save_file(layouts.timm(tensors), checkpoint)
     arguments = [NAME, "--weights", str(checkpoint), "--output", str(tmp_path / "nano.onnx")]
     assert main(arguments) == 0
     assert "mine.safetensors (trained)" in capsys.readouterr().out
@@ -41,7 +43,7 @@ def test_weights_from_a_file_are_trained_ones(tmp_path, capsys):
     [
         ("swin_nono_patch4_window7_224", "random", f"the nearest names are {NAME}"),
         (NAME, "nowhere.safetensors", "no such file"),
-        (NAME, "pyproject.toml", "not a safetensors file"),
+        (NAME, "pyproject.toml", "neither a safetensors file"),
     ],
 )
 def test_what_cannot_be_exported_gets_one_line_and_code_2(tmp_path, capsys, name, weights, reason):
@@ -60,7 +62,68 @@ def test_an_output_that_cannot_be_written_gets_one_line_and_code_2(tmp_path, cap
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_weights_are_never_chosen_silently(capsys):
+def test_a_checkpoint_alone_is_recognised(tmp_path, capsys):
+    tensors = seeded(NANO.architecture).tensors
+    tensors = tensors | {"head.weight": np.zeros((10, 256), np.float32)}
+    checkpoint = tmp_path / "mine.safetensors"
+    save_file(layouts.transformers(tensors), checkpoint)
+    assert main([str(checkpoint), "--output", str(tmp_path / "nano.onnx")]) == 0
+    said = capsys.readouterr().out
+    assert f"recognised {NAME} in transformers's layout behind 'swin.'" in said
+    assert "left out the classifier of 10 classes" in said
+
+
+def test_an_artifact_with_feature_maps_and_logits_serves_too(tmp_path, capsys):
+    tensors = seeded(NANO.architecture).tensors
+    tensors = tensors | {"head.weight": np.eye(10, 256, dtype=np.float32)}
+    save_file(layouts.timm(tensors), tmp_path / "mine.safetensors")
+    arguments = [str(tmp_path / "mine.safetensors"), "--features", "--logits"]
+    assert main([*arguments, "--output", str(tmp_path / "nano.onnx")]) == 0
+    assert "features_stride32 256 x 7 x 7" in capsys.readouterr().out
+    model = load(tmp_path / "nano.onnx", "cpu", 1)
+    shapes = {output.name: output.shape for output in model.card.outputs}
+    assert shapes["features_stride4"] == (32, 56, 56)
+    assert shapes["logits"] == (10,)
+    assert model.run(np.zeros((1, 224, 224, 3), np.uint8)).shape == (1, 256)
+
+
+def test_another_image_size_gets_windows_to_match(tmp_path, capsys):
+    arguments = [NAME, "--weights", "random", "--image-size", "256"]
+    assert main([*arguments, "--output", str(tmp_path / "nano.onnx")]) == 0
+    assert "windows from 7 to 8, position bias tables interpolated" in capsys.readouterr().out
+    card = load(tmp_path / "nano.onnx", "cpu", 1).card
+    assert (card.image_size, card.preprocessing.resize) == (256, 284)
+
+
+def test_the_list_has_every_name_and_size(capsys):
+    assert main(["--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + len(CATALOG)
+    (tiny,) = (line.split() for line in lines if line.startswith("swinv2_tiny_window8_256.ms"))
+    assert tiny[1:] == [
+        *("27.6", "M", "110", "MB", "768", "256", "x", "256", "mit"),
+        "hf://timm/swinv2_tiny_window8_256.ms_in1k",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([NAME], "nobody has trained it; give --weights FILE or --weights random"),
+        ([NAME, "--weights", "random", "--image-size", "230"], "not a multiple of 32"),
+        ([NAME, "--weights", "random", "--logits"], "has no classifier"),
+        (["a.pth", "--weights", "random"], "is a checkpoint already"),
+        (["hf://one"], "not of the form hf://ORG/REPOSITORY"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(capsys, arguments, reason):
+    assert main(arguments) == 2
+    message = capsys.readouterr().err
+    assert reason in message
+    assert message.count("\n") == 1
+
+
+def test_something_must_be_named(capsys):
     with pytest.raises(SystemExit, match="2"):
-        main([NAME])
-    assert "--weights" in capsys.readouterr().err
+        main([])
+    assert "name a model" in capsys.readouterr().err

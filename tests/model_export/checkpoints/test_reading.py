@@ -1,120 +1,254 @@
+"""Files of every dialect to an entry and canonical tensors, or to everything wrong with them."""
+
 import hashlib
+import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from safetensors.numpy import save, save_file
 
+from model_export.catalog import NANO, find
 from model_export.checkpoints.reading import read
-from model_export.checkpoints.seeded import seeded
 from model_export.errors import CheckpointError
-from tests.small_model import SMALL_MODEL
+from tests.model_export.checkpoints import layouts
+from tests.model_export.weights import lively
+from tests.small_model import SMALL_MODEL, SMALL_MODEL_V2
 
-ARCHITECTURE = SMALL_MODEL.architecture
-
-
-@pytest.fixture
-def tensors():
-    """A checkpoint with timm's names, written out by hand, and values of ours."""
-    ours = seeded(ARCHITECTURE).tensors
-    in_block = {
-        "norm1.weight": "norm1.weight",
-        "norm1.bias": "norm1.bias",
-        "attn.qkv.weight": "attention.qkv.weight",
-        "attn.qkv.bias": "attention.qkv.bias",
-        "attn.relative_position_bias_table": "attention.relative_position_bias_table",
-        "attn.proj.weight": "attention.projection.weight",
-        "attn.proj.bias": "attention.projection.bias",
-        "norm2.weight": "norm2.weight",
-        "norm2.bias": "norm2.bias",
-        "mlp.fc1.weight": "mlp.fc1.weight",
-        "mlp.fc1.bias": "mlp.fc1.bias",
-        "mlp.fc2.weight": "mlp.fc2.weight",
-        "mlp.fc2.bias": "mlp.fc2.bias",
-    }
-    return {
-        "patch_embed.proj.weight": ours["linear_embedding.weight"],
-        "patch_embed.proj.bias": ours["linear_embedding.bias"],
-        "patch_embed.norm.weight": ours["linear_embedding.norm.weight"],
-        "patch_embed.norm.bias": ours["linear_embedding.norm.bias"],
-        "layers.1.downsample.norm.weight": ours["stages.1.patch_merging.norm.weight"],
-        "layers.1.downsample.norm.bias": ours["stages.1.patch_merging.norm.bias"],
-        "layers.1.downsample.reduction.weight": ours["stages.1.patch_merging.reduction.weight"],
-        **{
-            f"layers.{stage}.blocks.{block}.{theirs}": ours[f"stages.{stage}.blocks.{block}.{name}"]
-            for stage in range(2)
-            for block in range(2)
-            for theirs, name in in_block.items()
-        },
-        "norm.weight": ours["norm.weight"],
-        "norm.bias": ours["norm.bias"],
-    }
+OURS = {"swin": lively(SMALL_MODEL.architecture), "swinv2": lively(SMALL_MODEL_V2.architecture)}
+ENTRIES = {"swin": SMALL_MODEL, "swinv2": SMALL_MODEL_V2}
+HEAD = {
+    "head.weight": np.ones((10, 128), np.float32),
+    "head.bias": np.arange(10, dtype=np.float32),
+}
 
 
 @pytest.fixture
-def reading(tmp_path):
-    """Write tensors to a file and read them as a checkpoint."""
+def saved(tmp_path):
+    """Write tensors to a file."""
 
-    def write_and_read(tensors):
-        path = tmp_path / "checkpoint.safetensors"
-        save_file(tensors, path)
-        return read(path, ARCHITECTURE)
+    def save_tensors(tensors, name="checkpoint.safetensors"):
+        path = tmp_path / name
+        save_file({n: np.ascontiguousarray(t) for n, t in tensors.items()}, path)
+        return path
 
-    return write_and_read
+    return save_tensors
 
 
-def test_a_file_with_timms_names_is_read_whole(reading, tensors, tmp_path):
-    checkpoint = reading(tensors)
-    expected = seeded(ARCHITECTURE).tensors
-    assert checkpoint.tensors.keys() == expected.keys()
+@pytest.fixture
+def file():
+    return layouts.timm(OURS["swin"].tensors)
+
+
+def assert_equal(tensors, expected):
+    assert tensors.keys() == expected.keys()
     for name, tensor in expected.items():
-        np.testing.assert_array_equal(checkpoint.tensors[name], tensor)
+        np.testing.assert_array_equal(tensors[name], tensor)
+        assert tensors[name].dtype == np.float32
+
+
+@pytest.mark.parametrize("version", OURS)
+@pytest.mark.parametrize(
+    "layout", [layouts.timm, layouts.paper, layouts.transformers, layouts.torchvision]
+)
+def test_every_dialect_comes_to_the_same_tensors(saved, layout, version):
+    expected = OURS[version].tensors | HEAD
+    path = saved(layout(expected))
+    entry, checkpoint = read(path, ENTRIES[version])
+    assert_equal(checkpoint.tensors, expected)
     assert checkpoint.pretrained
-    assert checkpoint.weights.source == "checkpoint.safetensors"
-    content = (tmp_path / "checkpoint.safetensors").read_bytes()
+    assert entry.architecture.depths == (2, 2)
+    library = layout.__name__.replace("paper", "paper's repository")
+    assert f"in {library}" in checkpoint.notes[0].replace("the ", "")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "backbone.", "student.", "module.model."])
+def test_what_stands_before_all_names_is_left_away(saved, file, prefix):
+    path = saved({prefix + name: tensor for name, tensor in file.items()})
+    _, checkpoint = read(path)
+    assert_equal(checkpoint.tensors, OURS["swin"].tensors)
+    assert f"behind '{prefix}'" in checkpoint.notes[0]
+
+
+def test_a_teacher_is_preferred_to_its_student(saved, file):
+    both = {f"student.{n}": t * 2 for n, t in file.items()}
+    both |= {f"teacher.{n}": t for n, t in file.items()}
+    assert_equal(read(saved(both))[1].tensors, OURS["swin"].tensors)
+
+
+def test_v1s_architecture_is_in_its_tensors(saved, file):
+    architecture = read(saved(file))[0].architecture
+    assert architecture.name == "swin_c64_d2-2_window4_32"
+    assert replace(architecture, name=SMALL_MODEL.architecture.name) == SMALL_MODEL.architecture
+
+
+def test_a_published_architecture_is_recognised_and_brings_its_preprocessing(saved):
+    entry, _ = read(saved(layouts.paper(lively(NANO.architecture).tensors)))
+    assert entry == NANO
+
+
+def test_torchvisions_v2_says_its_windows_in_its_buffers(saved):
+    path = saved(layouts.torchvision(OURS["swinv2"].tensors))
+    architecture = read(path)[0].architecture
+    assert (architecture.image_size, architecture.windows) == (32, (4, 4))
+    assert architecture.pretrained_windows == ()
+
+
+def test_v2_without_a_hint_is_not_guessed(saved):
+    with pytest.raises(CheckpointError, match=r"do not tell windows and image size.*name it"):
+        read(saved(layouts.timm(OURS["swinv2"].tensors)))
+
+
+def test_transformers_configuration_tells_geometry_and_preprocessing(saved, tmp_path):
+    config = {"model_type": "swinv2", "image_size": 32, "window_size": 4}
+    config |= {"pretrained_window_sizes": [3, 2]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    preprocessor = {"size": {"height": 32, "width": 32}, "resample": 2, "do_resize": True}
+    preprocessor |= {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.25, 0.5]}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+    saved(layouts.transformers(OURS["swinv2"].tensors, "swinv2."), "model.safetensors")
+    entry, _ = read(tmp_path)
+    assert entry.architecture.pretrained_windows == (3, 2)
+    assert entry.architecture.seam == -200  # transformers adds the mask twice
+    prepared = entry.preprocessing
+    assert (prepared.resize, prepared.resize_mode, prepared.crop) == (32, "stretch", 32)
+    assert (prepared.interpolation, prepared.std) == ("bilinear", (0.5, 0.25, 0.5))
+
+
+def test_timms_configuration_tells_the_published_model_and_preprocessing(saved, tmp_path):
+    config = {"architecture": "swin_nano_patch4_window7_224"}
+    config["pretrained_cfg"] = {"input_size": [3, 224, 224], "crop_pct": 0.875} | {
+        "mean": [0.5] * 3,
+        "std": [0.5] * 3,
+        "interpolation": "bilinear",
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    saved(layouts.timm(lively(NANO.architecture).tensors), "model.safetensors")
+    entry, _ = read(tmp_path)
+    assert entry.architecture == NANO.architecture
+    assert (entry.preprocessing.resize, entry.preprocessing.interpolation) == (256, "bilinear")
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"model_type": "vit"}, "of a 'vit', not of a Swin"),
+        ({"model_type": "swin", "hidden_act": "relu"}, "hidden_act relu is not built"),
+        ({"model_type": "swin", "image_size": [32, 64]}, "not square"),
+        ({"model_type": "swin", "image_size": 40, "window_size": 4}, "do not fill"),
+    ],
+)
+def test_a_configuration_that_cannot_be_built_is_refused(saved, tmp_path, config, reason):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=reason):
+        read(saved(layouts.transformers(OURS["swin"].tensors)))
+
+
+def test_shards_are_read_by_their_index(saved, file, tmp_path):
+    names = sorted(file)
+    saved({n: file[n] for n in names[::2]}, "model-00001-of-00002.safetensors")
+    saved({n: file[n] for n in names[1::2]}, "model-00002-of-00002.safetensors")
+    shards = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    index = {"weight_map": {n: shards[i % 2] for i, n in enumerate(names)}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    _, checkpoint = read(tmp_path)
+    assert_equal(checkpoint.tensors, OURS["swin"].tensors)
+    content = b"".join((tmp_path / shard).read_bytes() for shard in shards)
     assert checkpoint.weights.sha256 == hashlib.sha256(content).hexdigest()
+    (tmp_path / shards[1]).unlink()
+    with pytest.raises(CheckpointError, match=f"not beside it: {shards[1]}"):
+        read(tmp_path)
 
 
-def test_half_precision_becomes_float32(reading, tensors):
-    halved = reading({name: tensor.astype(np.float16) for name, tensor in tensors.items()})
-    assert {tensor.dtype for tensor in halved.tensors.values()} == {np.dtype(np.float32)}
+def test_the_card_gets_the_files_name_and_hash(saved, file):
+    path = saved(file)
+    weights = read(path)[1].weights
+    assert weights.source == "checkpoint.safetensors"
+    assert weights.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_the_head_is_left_out_and_that_is_said(reading, tensors):
-    checkpoint = reading(tensors | {"head.fc.weight": np.zeros((10, 128), np.float32)})
-    assert checkpoint.tensors.keys() == seeded(ARCHITECTURE).tensors.keys()
-    assert checkpoint.notes == ("left out the classifier head: head.fc.weight",)
+def test_half_precision_becomes_float32(saved, file):
+    halved = {name: tensor.astype(np.float16) for name, tensor in file.items()}
+    _, checkpoint = read(saved(halved))
+    expected = OURS["swin"].tensors["norm.weight"].astype(np.float16).astype(np.float32)
+    np.testing.assert_array_equal(checkpoint.tensors["norm.weight"], expected)
 
 
-def test_buffers_that_geometry_determines_are_not_unexpected(reading, tensors):
-    index = {"layers.0.blocks.0.attn.relative_position_index": np.zeros((16, 16), np.int64)}
-    assert reading(tensors | index).tensors.keys() == seeded(ARCHITECTURE).tensors.keys()
+def test_attention_without_biases_has_biases_of_zero(saved, file):
+    path = saved({name: t for name, t in file.items() if not name.endswith("qkv.bias")})
+    tensors = read(path)[1].tensors
+    assert not tensors["stages.0.blocks.0.attention.qkv.bias"].any()
 
 
-def test_everything_wrong_is_named_at_once(reading, tensors):
-    del tensors["norm.bias"], tensors["layers.0.blocks.1.mlp.fc2.weight"]
-    tensors["layers.7.surprise"] = np.zeros(1, np.float32)
-    tensors["patch_embed.proj.bias"] = np.zeros(65, np.float32)
-    tensors["norm.weight"] = np.zeros(128, np.int64)
+def test_buffers_and_what_is_not_the_networks_are_left_out_and_that_is_said(saved, file):
+    extra = {
+        "layers.0.blocks.0.attn.relative_position_index": np.zeros((16, 16), np.int64),
+        "layers.0.blocks.1.attn_mask": np.zeros((4, 16, 16), np.float32),
+        "decode_head.conv.weight": np.zeros((3, 3), np.float32),
+    }
+    _, checkpoint = read(saved(file | extra))
+    assert_equal(checkpoint.tensors, OURS["swin"].tensors)
+    assert checkpoint.notes[1:] == (
+        "left out 2 buffers that the geometry determines",
+        "left out 1 tensors that are not the network's: decode_head.conv.weight",
+    )
+
+
+def test_everything_wrong_is_named_at_once(saved, file):
+    del file["norm.bias"], file["layers.0.blocks.1.mlp.fc2.weight"]
+    file["layers.7.surprise"] = np.zeros(1, np.float32)
+    file["absolute_pos_embed"] = np.zeros(1, np.float32)
+    file["patch_embed.proj.bias"] = np.zeros(65, np.float32)
+    file["norm.weight"] = np.zeros(128, np.int64)
     with pytest.raises(CheckpointError) as caught:
-        reading(tensors)
+        read(saved(file))
     assert str(caught.value).split(": ", 1)[1] == (
-        "missing layers.0.blocks.1.mlp.fc2.weight, norm.bias; unexpected layers.7.surprise; "
-        "patch_embed.proj.bias has shape [65], not [64]; norm.weight holds I64, not F16, F32 or F64"
+        "missing layers.0.blocks.1.mlp.fc2.weight, norm.bias; "
+        "unexpected absolute_pos_embed, layers.7.surprise; "
+        "patch_embed.proj.bias has shape [65], not [64]; "
+        "norm.weight holds I64, not one of F16, BF16, F32, F64"
     )
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"not a checkpoint", save({"a": np.zeros(100, np.float32)})[:-10]],
+    ("content", "reason"),
+    [
+        (b"", "is empty; download it again"),
+        (b"not a checkpoint", "neither a safetensors file nor one that torch.save wrote"),
+        (save({"a": np.zeros(100, np.float32)})[:-10], "not a whole one"),
+    ],
     ids=["empty", "text", "truncated"],
 )
-def test_another_kind_of_file_is_refused(tmp_path, content):
+def test_another_kind_of_file_is_refused(tmp_path, content, reason):
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match="not a safetensors file"):
-        read(path, ARCHITECTURE)
+    with pytest.raises(CheckpointError, match=reason):
+        read(path)
 
 
-def test_a_missing_file_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("cls_token", "a Vision Transformer"),
+        ("blocks.0.pos_embed", "a Vision Transformer"),
+        ("stages.0.blocks.0.conv_dw.weight", "a ConvNeXt"),
+        ("layer1.0.conv1.weight", "a ResNet"),
+        ("stages.0.blocks.0.attn.w_msa.qkv.weight", "a Swin of OpenMMLab"),
+        ("something.else", r"no Swin Transformer: 1 tensors \(something.else"),
+    ],
+)
+def test_another_network_is_refused_by_what_it_looks_like(saved, name, found):
+    with pytest.raises(CheckpointError, match=found):
+        read(saved({name: np.zeros(1, np.float32)}))
+
+
+def test_what_is_not_there_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="no such file"):
-        read(tmp_path / "nowhere.safetensors", ARCHITECTURE)
+        read(tmp_path / "nowhere.safetensors")
+    with pytest.raises(CheckpointError, match="holds no checkpoints"):
+        read(tmp_path)
+
+
+def test_a_file_that_is_not_what_it_is_said_to_be_is_refused(saved, file):
+    with pytest.raises(CheckpointError, match="is not a swin_tiny_patch4_window7_224: missing"):
+        read(saved(file), find("swin_tiny_patch4_window7_224"))

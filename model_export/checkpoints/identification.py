@@ -1,0 +1,120 @@
+"""Which published model a checkpoint is, or what it is if it is none of them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from model_export import catalog
+from model_export.architecture import Architecture
+from model_export.catalog import Entry
+from model_export.checkpoints.configuration import Configuration
+from model_export.checkpoints.recognition import Recognised, architecture
+from model_export.errors import CheckpointError
+
+
+def identify(found: Recognised, said: Configuration, path: Path, asked: Entry | None) -> Entry:
+    """What to build and how its images are prepared.
+
+    In this order: what was asked for, what the configuration beside the file says, what the tensors
+    say, what the names of the file and its folder say. Preprocessing is the configuration's if it
+    has any, else the published model's.
+
+    Raises:
+        CheckpointError: Several published models fit and nothing tells which it is, or the
+            windows cannot be known.
+    """
+    entry = asked or _configured(found, said, path) or _recognised(found, path)
+    seam = found.dialect.v2_seam
+    if entry.architecture.version == 2 and seam is not None:
+        entry = replace(entry, architecture=replace(entry.architecture, seam=seam))
+    preprocessing = said.preprocessing(entry.architecture.image_size)
+    return replace(entry, preprocessing=preprocessing or entry.preprocessing)
+
+
+def _configured(found: Recognised, said: Configuration, path: Path) -> Entry | None:
+    """What a configuration file says, if there is one."""
+    if not said.model:
+        return None
+    published = catalog.BY_NAME.get(said.published_name or "")
+    tensors = architecture(found)
+    # Tensors know all but the geometry; an architecture's name knows that too.
+    known = tensors if published is None else _with_geometry(tensors, published.architecture)
+    return _entry(said.geometry(known), found, path, published)
+
+
+def _recognised(found: Recognised, path: Path) -> Entry:
+    """What tensors, and where they leave it open the names of file and folder, say."""
+    tensors = architecture(found)
+    fitting = [entry for entry in catalog.CATALOG if _fits(entry.architecture, tensors)]
+    named = _named(path)
+    if named in fitting:
+        return named
+    geometries = {_anonymous(entry.architecture) for entry in fitting}
+    if tensors.windows[-1] == 0 and len(geometries) != 1:
+        names = ", ".join(dict.fromkeys(entry.architecture.name for entry in fitting))
+        which = f"it fits {names}" if names else "no published model fits"
+        raise CheckpointError(
+            f"{path.name} is a Swin V2, whose tensors do not tell windows and image size: {which}; "
+            "name it, python -m model_export NAME --weights FILE, or put config.json beside it"
+        )
+    known = fitting[0].architecture if len(geometries) == 1 else tensors
+    return _entry(known, found, path, None)
+
+
+def _entry(known: Architecture, found: Recognised, path: Path, published: Entry | None) -> Entry:
+    """An entry for an architecture: the published one if there is one, under whatever names."""
+    if faults := known.faults():
+        raise CheckpointError(
+            f"{path.name}: {'; '.join(faults)}; padded windows are not built, name another "
+            "architecture or --image-size"
+        )
+    same = [e for e in catalog.CATALOG if _anonymous(e.architecture) == _anonymous(known)]
+    if published in same and published is not None:
+        return published
+    if named := _named(path):
+        same.sort(key=lambda entry: entry != named)
+    # torchvision trained and evaluates its own; whose other weights are, nothing here tells.
+    ours = [e for e in same if (e.tag == "tv_in1k") == (found.dialect.name == "torchvision")]
+    if ours:
+        return ours[0]
+    name = known.name
+    if name.startswith(("swin_c", "swinv2_c")):
+        name = f"{name}_window{max(known.windows)}_{known.image_size}"
+    return Entry(replace(known, name=name), catalog.evaluation(known.image_size))
+
+
+def _named(path: Path) -> Entry | None:
+    """The published model that a file or its folder is named after, by the longest of its names."""
+    for text in (path.stem.lower(), path.parent.name.lower()):
+        names = [name for name in catalog.BY_NAME if name.lower() in text]
+        if names:
+            return catalog.BY_NAME[max(names, key=len)]
+    return None
+
+
+def _anonymous(known: Architecture) -> Architecture:
+    """The architecture without what does not tell networks apart."""
+    stages = range(len(known.depths))
+    return replace(
+        known,
+        name="",
+        windows=tuple(known.stage_window(stage) for stage in stages),
+        pretrained_windows=tuple(known.bias_window(stage) for stage in stages),
+        seam=0,
+    )
+
+
+def _with_geometry(tensors: Architecture, known: Architecture) -> Architecture:
+    return replace(
+        tensors,
+        name=known.name,
+        image_size=known.image_size,
+        windows=known.windows,
+        pretrained_windows=known.pretrained_windows,
+    )
+
+
+def _fits(published: Architecture, tensors: Architecture) -> bool:
+    """Whether a published model has tensors of these shapes."""
+    if tensors.windows[-1] == 0:
+        tensors = _with_geometry(tensors, published)
+    return _anonymous(published) == _anonymous(tensors)
