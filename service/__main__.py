@@ -1,4 +1,4 @@
-"""`python -m service`: serve a model until told to stop; `python -m service doctor`: examine it.
+"""`python -m service`: serve a model until told to stop; `doctor` examines it, `tune` times it.
 
 Exit status: 0 after SIGTERM or SIGINT, 1 if the model, the device or the address cannot be had or
 the engine hangs, 2 on a bad setting, 128 and its number after a second signal. SIGHUP loads the
@@ -21,7 +21,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
-from service import doctor, logs
+from service import doctor, logs, tune
 from service.app import create_app
 from service.connections import Connection
 from service.errors import ArtifactError, DeviceError, EngineError, StartError
@@ -29,6 +29,10 @@ from service.lifecycle import Lifecycle
 from service.settings import Settings
 
 OTHER_FILES = 256
+
+SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter from another. Python's 5 ms let a stream that decodes
+hold up the event loop, and with it all connections (measured: docs/decisions.md)."""
 
 
 class Server(uvicorn.Server):
@@ -93,6 +97,8 @@ def allow_open_files(connections: int) -> None:
 def main() -> int:
     if sys.argv[1:2] == ["doctor"]:
         return doctor.main(sys.argv[2:])
+    if sys.argv[1:2] == ["tune"]:
+        return tune.main(sys.argv[2:])
     try:
         settings = CliApp.run(Settings)
     except ValidationError as error:
@@ -107,6 +113,7 @@ def main() -> int:
 
     app = create_app(settings, on_failure=give_up)
     allow_open_files(settings.max_connections)
+    sys.setswitchinterval(SWITCH_S)
     server = Server(app, settings)
     server.run()
     failure = app.state.lifecycle.failure

@@ -130,9 +130,12 @@ def preprocess(
 
 def may_be_image(head: bytes) -> bool:
     """Whether a file's first `SIGNATURE_BYTES` are those of a format in `FORMATS`."""
-    answers = [accept(head) for form in FORMATS if (accept := Image.OPEN[form][1])]
     # A format that this Pillow was built without answers with a warning's text.
-    return any(answer and not isinstance(answer, str) for answer in answers)
+    return any(
+        (answer := accept(head)) and not isinstance(answer, str)
+        for form in FORMATS
+        if (accept := Image.OPEN[form][1])
+    )
 
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:

@@ -90,7 +90,7 @@ async def compute(service: State, uploads: Sequence[Upload]) -> list[Embedding]:
     answers = [asyncio.wrap_future(future) for future in futures]
     try:
         async with asyncio.timeout(timeout_s):
-            await asyncio.gather(*answers)
+            await (asyncio.gather(*answers) if len(answers) > 1 else answers[0])
     except TimeoutError:
         raise RequestTimeout(f"no answer within {timeout_s:g} s; try again later") from None
     except ServiceError as error:

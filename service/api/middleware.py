@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
+import random
 import re
 import time
-import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -48,11 +48,11 @@ class Observed:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = identifier
+                headers.append("X-Request-Id", identifier)
                 if served := state.get("embedder"):
-                    headers["X-Model-Digest"] = served.model.digest
+                    headers.append("X-Model-Digest", served.model.digest)
                 if stages := state.get("stages"):
-                    headers["Server-Timing"] = server_timing(stages)
+                    headers.append("Server-Timing", server_timing(stages))
             await send(message)
 
         self._metrics.in_flight.inc()
@@ -68,7 +68,9 @@ class Observed:
 
 def request_id(given: str) -> str:
     """The client's own identifier where it is fit for headers and logs, else a new one."""
-    return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    if REQUEST_ID.fullmatch(given):
+        return given
+    return f"{random.getrandbits(128):032x}"
 
 
 def server_timing(stages: dict[str, float]) -> str:
@@ -83,6 +85,9 @@ def log_request(
 
     Nothing of it is the client's own text but the request id, whose characters are harmless.
     """
+    level = logging.DEBUG if door in PROBES else logging.INFO
+    if not logger.isEnabledFor(level):
+        return
     fields = {
         "request_id": identifier,
         "door": door,
@@ -95,7 +100,6 @@ def log_request(
     if isinstance(stages, dict):
         fields |= {f"{stage}_s": round(seconds, 6) for stage, seconds in stages.items()}
     line = " ".join(f"{name}={value}" for name, value in fields.items())
-    level = logging.DEBUG if door in PROBES else logging.INFO
     logger.log(level, "answered %s", line, extra={"fields": fields})
 
 
