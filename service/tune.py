@@ -1,0 +1,118 @@
+"""`python -m service tune --model FILE`: tries layouts of streams and threads on this CPU."""
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from service import model
+from service.errors import ArtifactError
+from service.resources import usable_cores
+
+
+@dataclass(frozen=True)
+class Layout:
+    """As many runs at once as `streams`, each on `threads`."""
+
+    streams: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a layout gave: images a second under load, and seconds that a lone image takes."""
+
+    layout: Layout
+    images_per_s: float
+    lone_s: float
+
+
+def layouts(cores: int) -> list[Layout]:
+    """The ways to share out cores, from a stream a core to one stream with all of them."""
+    threads = [count for count in (1, 2, 4, 8) if count < cores and cores % count == 0]
+    return [Layout(cores // count, count) for count in [*threads, cores]]
+
+
+def advice(trials: Sequence[Trial]) -> dict[str, int]:
+    """Settings for these trials; none where the defaults are best.
+
+    The defaults are a stream a core and, for a lone run, all cores: the first trial's images a
+    second and the last one's lone time.
+    """
+    most = max(trials, key=lambda trial: trial.images_per_s)
+    soonest = min(trials, key=lambda trial: trial.lone_s)
+    if most.layout.threads == 1:
+        return {} if soonest.layout.threads > 1 else {"SWIN_THREADS_PER_STREAM": 1}
+    return {
+        "SWIN_STREAMS": most.layout.streams,
+        "SWIN_THREADS_PER_STREAM": most.layout.threads,
+    }
+
+
+def measure(path: Path, layout: Layout, seconds: float) -> Trial:
+    """Run a grey image in a layout, alone and then on all streams, for `seconds` each."""
+    loaded = model.load(path, "cpu", layout.threads)
+    size = loaded.card.image_size
+    image = np.full((1, size, size, 3), 128, np.uint8)
+    loaded.run(image)
+
+    def runs() -> int:
+        done = 0
+        until = time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            loaded.run(image)
+            done += 1
+        return done
+
+    began = time.perf_counter()
+    lone_runs = runs()
+    lone_s = (time.perf_counter() - began) / lone_runs
+    counts: list[int] = []
+    streams = [
+        threading.Thread(target=lambda: counts.append(runs())) for _ in range(layout.streams)
+    ]
+    began = time.perf_counter()
+    for stream in streams:
+        stream.start()
+    for stream in streams:
+        stream.join()
+    return Trial(layout, sum(counts) / (time.perf_counter() - began), lone_s)
+
+
+def report(path: Path, seconds: float) -> Iterator[str]:
+    """Lines that say how each layout does, and then the settings to use.
+
+    Raises:
+        ArtifactError: the model cannot be had.
+    """
+    trials = []
+    for layout in layouts(usable_cores()):
+        trials.append(trial := measure(path, layout, seconds))
+        yield (
+            f"{layout.streams:3} streams x {layout.threads:2} threads: "
+            f"{trial.images_per_s:7.1f} images/s, a lone image in {trial.lone_s * 1000:.1f} ms"
+        )
+    settings = advice(trials)
+    if not settings:
+        yield "the defaults are best: a stream a core, and all cores for a lone image"
+    yield from (f"{name}={value}" for name, value in settings.items())
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the report; 0, or 1 if the model cannot be had."""
+    parser = argparse.ArgumentParser(prog="python -m service tune", description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="the artifact")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
+    options = parser.parse_args(arguments)
+    try:
+        for line in report(options.model, options.seconds):
+            sys.stdout.write(f"{line}\n")
+    except ArtifactError as error:
+        sys.stderr.write(f"swin-embed: {error}\n")
+        return 1
+    return 0
