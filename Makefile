@@ -9,6 +9,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+PEERS := .venv-peers/bin/python
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes
 
@@ -19,7 +20,7 @@ SWIN_MODEL ?= models/$(NAME).onnx
 export SWIN_MODEL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-clients setup-scale setup-torch proto serve test lint format export lock clean
+.PHONY: help bench bench-peers setup setup-clients setup-scale setup-torch proto serve test lint format export lock clean
 
 help:
 	@sed -n '3,6s/^# *//p' Makefile
@@ -80,6 +81,21 @@ serve: $(VENV)/.serve $(SWIN_MODEL)
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest
+
+# The peers have an environment of their own, so that none of them meets our dependencies.
+$(PEERS): requirements/peers.txt $(VENV)/.dev
+	@echo "installing the peers from requirements/peers.txt"
+	@$(BIN)/uv venv --quiet --clear .venv-peers
+	@$(BIN)/uv pip install --quiet --python $(PEERS) -r requirements/peers.txt
+	@touch $@
+
+BENCH_MODEL ?= $(SWIN_MODEL)
+
+bench: $(VENV)/.dev $(BENCH_MODEL)
+	@$(BIN)/python -m benchmarks ceilings served free photo --model $(BENCH_MODEL)
+
+bench-peers: $(PEERS) $(BENCH_MODEL)
+	@$(BIN)/python -m benchmarks served --model $(BENCH_MODEL) --peers $(PEERS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

@@ -1,0 +1,56 @@
+"""`python -m benchmarks PIECE... --model NAME=FILE...`: measure, and write docs/performance.md.
+
+Pieces can be run one at a time; each adds to benchmarks/results.json, from which the page is made.
+
+    ceilings   the model alone, and with decoding, without HTTP
+    served     the service at 1, 8, 16 and 32 clients, beside the peers named with --peers
+    free       the service and naive FastAPI around a model that costs nothing
+    photo      decoding a 12-megapixel photo
+    report     the page, from what was measured
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from benchmarks import corpus, pieces, report, results
+
+PIECES = {
+    "ceilings": pieces.ceilings,
+    "served": pieces.served,
+    "free": pieces.free_model,
+    "photo": pieces.photo,
+}
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("pieces", nargs="+", choices=[*PIECES, "report"])
+    parser.add_argument("--model", type=Path, help="the artifact to serve")
+    parser.add_argument("--repeats", type=int, default=3, help="interleaved; medians are kept")
+    parser.add_argument("--seconds", type=float, default=4, help="of each measurement")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 16, 32])
+    parser.add_argument(
+        "--peers", type=Path, help="the python of an environment with requirements/peers.txt"
+    )
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        setup = pieces.Setup(
+            model=options.model,
+            images=corpus.write(Path(folder)),
+            folder=Path(folder),
+            repeats=options.repeats,
+            seconds=options.seconds,
+            clients=options.clients,
+            peers=options.peers,
+        )
+        for name in options.pieces:
+            if name in PIECES:
+                results.add(name, PIECES[name](setup))
+        report.write(results.read())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Who is compared, in which layout: ours, and each peer in those that suit it best."""
+
+import sys
+from pathlib import Path
+
+from benchmarks.servers import Layout
+from service.resources import usable_cores
+
+
+def ours(model: Path) -> Layout:
+    """The service of this repository, with its defaults."""
+    return Layout(
+        "swin-embed",
+        (sys.executable, "-m", "service", "--port", "{port}", "--log-level", "warning"),
+        {"SWIN_MODEL": str(model)},
+        "/embed",
+        "/health/ready",
+    )
+
+
+def naive(model: Path, python: Path, *, workers: int = 1, form: bool = False) -> Layout:
+    """FastAPI as its tutorial has it; workers share the cores."""
+    server = ("-m", "uvicorn", "benchmarks.peers.naive:app", "--port", "{port}")
+    return Layout(
+        f"FastAPI, {workers} worker{'s' if workers > 1 else ''}",
+        (str(python), *server, "--workers", str(workers), "--no-access-log"),
+        _environment(model, threads=max(1, usable_cores() // workers)),
+        "/form" if form else "/embed",
+        "/ready",
+    )
+
+
+def peers(model: Path, python: Path) -> list[Layout]:
+    """FastAPI and LitServe: one layout for few clients and one for many."""
+    cores = usable_cores()
+    litserve = (str(python), "-m", "benchmarks.peers.lit", "{port}")
+    return [
+        naive(model, python),
+        naive(model, python, workers=cores),
+        Layout(
+            f"LitServe, {cores} workers",
+            litserve,
+            _environment(model, threads=1) | {"PEER_WORKERS": str(cores)},
+            "/embed",
+            "/health",
+        ),
+        Layout(
+            "LitServe, batches of 8",
+            litserve,
+            _environment(model, threads=cores) | {"PEER_BATCH": "8"},
+            "/embed",
+            "/health",
+        ),
+    ]
+
+
+def _environment(model: Path, *, threads: int) -> dict[str, str]:
+    return {"PEER_MODEL": str(model.resolve()), "PEER_THREADS": str(threads)}

@@ -1,0 +1,181 @@
+"""Closed-loop load over real sockets: `python -m benchmarks.load`, in a process of its own.
+
+Each client keeps one connection and sends its next request when the last one is answered, as a
+batch job or a busy front end would. It reads a `Plan` from standard input and prints what it
+`Measured`, both as JSON.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+CHECK_EVERY = 8
+"""Every so many answers of a client are parsed and compared; all must have status 200."""
+
+LEAST_COSINE = 0.999
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to send where, for how long, and what the answers must be.
+
+    Attributes:
+        port: on the loopback interface.
+        target: path and query.
+        images: files to send in turn.
+        vectors: the expected embedding of each.
+        clients: connections.
+        seconds: time that is measured, after a quarter of it to warm up.
+        multipart: wrap each image in a form.
+        key: what holds the vectors in the answer's JSON.
+    """
+
+    port: int
+    target: str
+    images: list[str]
+    vectors: list[list[float]]
+    clients: int
+    seconds: float
+    multipart: bool = False
+    key: str = "embeddings"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Images a second, latencies in milliseconds, and answers that were wrong or missing."""
+
+    images_per_s: float
+    p50_ms: float
+    p99_ms: float
+    answers: int
+    wrong: int
+
+
+@dataclass
+class Load:
+    """The plan, made ready to send, and the tally of the answers."""
+
+    plan: Plan
+    requests: list[bytes] = field(default_factory=list)
+    vectors: list[np.ndarray] = field(default_factory=list)
+    began: float = 0
+    until: float = 0
+    latencies: list[float] = field(default_factory=list)
+    wrong: int = 0
+
+    def __post_init__(self) -> None:
+        self.requests = [_request(self.plan, Path(name).read_bytes()) for name in self.plan.images]
+        self.vectors = [np.array(vector) for vector in self.plan.vectors]
+
+    def is_wrong(self, index: int, body: bytes) -> bool:
+        """Whether an answer is not the expected vector: unit lengths make the product a cosine."""
+        answer = orjson.loads(body)
+        vector = np.array(answer[self.plan.key][0])
+        expected = self.vectors[index]
+        cosine = vector @ expected / np.linalg.norm(vector) / np.linalg.norm(expected)
+        return not cosine >= LEAST_COSINE
+
+
+class Client(asyncio.Protocol):
+    """One connection; parses no more of an answer than its status and length."""
+
+    def __init__(self, load: Load, number: int) -> None:
+        self.load = load
+        self.turn = number
+        self.buffer = bytearray()
+        self.done = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the first request."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_connection gives
+        self.transport = transport
+        self._send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """A server must not hang up."""
+        if not self.done.done():
+            self.load.wrong += 1
+            self.done.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        """Collect an answer; when it is whole, tally it and send the next request."""
+        self.buffer += data
+        head, gap, rest = self.buffer.partition(b"\r\n\r\n")
+        if not gap:
+            return
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+        if len(rest) < length:
+            return
+        now = time.perf_counter()
+        self._tally(now, bool(head.split(b" ", 2)[1] == b"200"), bytes(rest))
+        self.buffer.clear()
+        if now < self.load.until:
+            self._send()
+        else:
+            self.done.set_result(None)
+            self.transport.close()
+
+    def _send(self) -> None:
+        self.index = self.turn % len(self.load.requests)
+        self.turn += 1
+        self.sent = time.perf_counter()
+        self.transport.write(self.load.requests[self.index])
+
+    def _tally(self, now: float, ok: bool, body: bytes) -> None:
+        if not ok or (self.turn % CHECK_EVERY == 1 and self.load.is_wrong(self.index, body)):
+            self.load.wrong += 1
+        elif self.load.began <= now <= self.load.until:
+            self.load.latencies.append(now - self.sent)
+
+
+def _request(plan: Plan, image: bytes) -> bytes:
+    kind = b"image/jpeg"
+    if plan.multipart:
+        kind = b"multipart/form-data; boundary=boundary"
+        disposition = b'Content-Disposition: form-data; name="files"; filename="photo.jpg"'
+        image = b"--boundary\r\n%b\r\nContent-Type: image/jpeg\r\n\r\n%b\r\n--boundary--\r\n" % (
+            disposition,
+            image,
+        )
+    return (
+        b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b"
+        % (
+            plan.target.encode(),
+            kind,
+            len(image),
+            image,
+        )
+    )
+
+
+async def run(plan: Plan) -> Measured:
+    """Put a load on a server and measure it."""
+    load = Load(plan)
+    loop = asyncio.get_running_loop()
+    load.began = time.perf_counter() + plan.seconds / 4
+    load.until = load.began + plan.seconds
+    clients = []
+    for number in range(plan.clients):
+        _, client = await loop.create_connection(
+            lambda number=number: Client(load, number), "127.0.0.1", plan.port
+        )
+        clients.append(client)
+    await asyncio.gather(*(client.done for client in clients))
+    milliseconds = np.array(load.latencies or [np.nan]) * 1000
+    return Measured(
+        images_per_s=len(load.latencies) / plan.seconds,
+        p50_ms=float(np.percentile(milliseconds, 50)),
+        p99_ms=float(np.percentile(milliseconds, 99)),
+        answers=len(load.latencies),
+        wrong=load.wrong,
+    )
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(asyncio.run(run(Plan(**json.load(sys.stdin)))))))

@@ -1,0 +1,192 @@
+"""The measurements: each is repeated, interleaved with what it is compared with; medians count."""
+
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from benchmarks import corpus, free, layouts
+from benchmarks.load import Plan
+from benchmarks.servers import ROOT, Layout, Server, running
+from service import model
+from service.preprocess import Pixels, preprocess
+from service.resources import usable_cores
+
+MANY = 10**9
+FREE_CLIENTS = 8
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What to measure, with what, how often and for how long."""
+
+    model: Path
+    images: Sequence[Path]
+    folder: Path
+    repeats: int
+    seconds: float
+    clients: Sequence[int]
+    peers: Path | None
+
+
+def ceilings(setup: Setup) -> dict[str, Any]:
+    """Images a second without HTTP: in each gear, the model alone and with decoding."""
+    cores = usable_cores()
+    loaded = model.load(setup.model, "cpu", 1, cores)
+    files = [path.read_bytes() for path in setup.images]
+    recipe = loaded.card.preprocessing
+    pixels = preprocess(files[0], recipe, MANY).pixels[None]
+
+    def decoded(turn: int) -> Pixels:
+        return preprocess(files[turn % len(files)], recipe, MANY).pixels[None]
+
+    cases: dict[str, tuple[int, Callable[[int], object]]] = {
+        "model, a stream a core": (cores, lambda turn: loaded.run(pixels)),
+        "model, one run on all cores": (1, lambda turn: loaded.run(pixels, alone=True)),
+        "decode + model, a stream a core": (cores, lambda turn: loaded.run(decoded(turn))),
+        "decode + model, one run on all cores": (
+            1,
+            lambda turn: loaded.run(decoded(turn), alone=True),
+        ),
+    }
+    rates = defaultdict(list)
+    for _ in range(setup.repeats):
+        for name, (streams, work) in cases.items():
+            rates[name].append(_rate(streams, work, setup.seconds))
+    precision = loaded.card.precision
+    return {f"{precision}: {name}": statistics.median(rate) for name, rate in rates.items()}
+
+
+def _rate(streams: int, work: Callable[[int], object], seconds: float) -> float:
+    until = time.perf_counter() + seconds
+    done = [0] * streams
+
+    def stream(number: int) -> None:
+        while time.perf_counter() < until:
+            work(done[number])
+            done[number] += 1
+
+    threads = [threading.Thread(target=stream, args=(number,)) for number in range(streams)]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(done) / (time.perf_counter() - began)
+
+
+def served(setup: Setup) -> dict[str, Any]:
+    """Images a second and latencies of the service, and of its peers if there are any."""
+    loaded = model.load(setup.model, "cpu", usable_cores())
+    vectors = [
+        loaded.run(preprocess(path.read_bytes(), loaded.card.preprocessing, MANY).pixels[None])[0]
+        for path in setup.images
+    ]
+    precision = loaded.card.precision
+    del loaded
+    everyone = [layouts.ours(setup.model)]
+    if setup.peers:
+        everyone += layouts.peers(setup.model, setup.peers)
+    plans = {
+        clients: Plan(
+            0,
+            "",
+            [str(path) for path in setup.images],
+            [vector.tolist() for vector in vectors],
+            clients,
+            setup.seconds,
+        )
+        for clients in setup.clients
+    }
+    with running(everyone) as servers:
+        measured = _interleaved(servers, plans, setup.repeats)
+        rows = {}
+        for server in servers:
+            rows[f"{precision}: {server.layout.name}"] = {
+                "clients": measured[server.layout.name],
+                "ready_s": server.ready_s,
+                "resident_mb": server.resident_mb(),
+            }
+        return rows
+
+
+def free_model(setup: Setup) -> dict[str, Any]:
+    """Requests a second around a nearly free model: the body as it is, and as a form."""
+    path = setup.folder / "free.onnx"
+    free.write(path)
+    images = []
+    for number, photo in enumerate(corpus.photos()):
+        image = setup.folder / f"small-{number}.jpg"
+        image.write_bytes(corpus.jpeg(photo.resize((48, 48), Image.Resampling.LANCZOS)))
+        images.append(str(image))
+    loaded = model.load(path, "cpu", 1)
+    vectors = [
+        loaded.run(
+            preprocess(Path(image).read_bytes(), loaded.card.preprocessing, MANY).pixels[None]
+        )
+        for image in images
+    ]
+    rows: dict[str, Any] = {}
+    for multipart in (False, True):
+        plan = Plan(
+            0, "", images, [v[0].tolist() for v in vectors], FREE_CLIENTS, setup.seconds, multipart
+        )
+        naive = layouts.naive(path, Path(sys.executable), form=multipart)
+        with running([layouts.ours(path), naive]) as servers:
+            measured = _interleaved(servers, {FREE_CLIENTS: plan}, setup.repeats)
+        for name, by_clients in measured.items():
+            form = "form" if multipart else "body"
+            rows[f"{name}, {form}"] = by_clients[str(FREE_CLIENTS)]
+    return rows
+
+
+def photo(setup: Setup) -> dict[str, Any]:
+    """Milliseconds to decode and resize a 12-megapixel photo: whole, and as the service does."""
+    recipe = model.load(setup.model, "cpu", 1).card.preprocessing
+    data = corpus.phone_photo()
+    times = defaultdict(list)
+    for _ in range(setup.repeats):
+        for name, exact in (("exact", True), ("fast", False)):
+            began = time.perf_counter()
+            preprocess(data, recipe, MANY, exact=exact)
+            times[name].append((time.perf_counter() - began) * 1000)
+    return {name: statistics.median(milliseconds) for name, milliseconds in times.items()}
+
+
+def _interleaved(
+    servers: Sequence[Server], plans: Mapping[int, Plan], repeats: int
+) -> dict[str, dict[str, Any]]:
+    """Medians by server and number of clients; wrong answers are added up."""
+    found = defaultdict(list)
+    for _ in range(repeats):
+        for clients, plan in plans.items():
+            for server in servers:
+                found[server.layout.name, clients].append(_load(server.layout, server.port, plan))
+    rows: dict[str, dict[str, Any]] = defaultdict(dict)
+    for (name, clients), runs in found.items():
+        row = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+        rows[name][str(clients)] = row | {"wrong": sum(run["wrong"] for run in runs)}
+    return rows
+
+
+def _load(layout: Layout, port: int, plan: Plan) -> dict[str, float]:
+    asked = asdict(plan) | {"port": port, "target": layout.target}
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.load"],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
