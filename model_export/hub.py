@@ -67,7 +67,8 @@ def fetch(repository: str, revision: str | None) -> Fetched:
         raise
     except Exception as error:  # the client lets its HTTP library's errors through
         offline = constants.is_offline_mode()
-        why = "HF_HUB_OFFLINE is set" if offline else f"{constants.ENDPOINT} cannot be reached"
+        reached = f"cannot be fetched from {constants.ENDPOINT} ({type(error).__name__})"
+        why = "HF_HUB_OFFLINE is set" if offline else reached
         raise CheckpointError(f"{repository} is not in the cache and {why}; {WAYS_ON}") from error
 
 
