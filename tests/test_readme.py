@@ -1,0 +1,76 @@
+"""The README's shell commands do what it says: each is run, or says here who runs it."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from model_export.__main__ import _parser as export_parser
+from service.batch.__main__ import embed_parser
+from tests.images import encode, noise
+from tests.process import running
+
+ROOT = Path(__file__).parents[1]
+SOON = 60
+
+COMMANDS = [
+    command
+    for block in re.findall(
+        r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    for command in block.replace("\\\n", " ").splitlines()
+]
+RUN_ELSEWHERE = {
+    "pip install '.[cpu,batch]'": "the locks install the same extras in every run of CI",
+    "docker compose up --build": "needs a container engine, which CI has not",
+}
+
+
+def having(start: str) -> list[str]:
+    return [command for command in COMMANDS if command.startswith(start)]
+
+
+def test_every_command_is_run_somewhere():
+    known = [
+        command
+        for start in ("make ", "curl ", "python -m model_export ", "swin-embed ")
+        for command in having(start)
+    ]
+    assert sorted([*known, *RUN_ELSEWHERE]) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("command", having("make "))
+def test_make_knows_its_targets(command):
+    subprocess.run([*shlex.split(command), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def address(artifact):
+    with running(model=artifact) as (_, address):
+        yield address
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize("command", having("curl "))
+def test_curl_gets_an_answer(command, address, tmp_path):
+    for name, form in {"photo.jpg": "JPEG", "cat.jpg": "JPEG", "dog.png": "PNG"}.items():
+        (tmp_path / name).write_bytes(encode(noise(50, 40), form))
+    line = command.replace("localhost:8000", address).replace("curl ", "curl --fail --silent ", 1)
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=tmp_path, check=True, capture_output=True, timeout=SOON
+    )
+    answers = done.stdout or (tmp_path / "photo.npy").read_bytes()
+    assert answers.startswith((b'{"model":', b"\x93NUMPY"))
+
+
+@pytest.mark.parametrize("command", having("python -m model_export "))
+def test_the_exporter_takes_its_arguments(command):
+    assert export_parser().parse_args(shlex.split(command, comments=True)[3:]).name
+
+
+@pytest.mark.parametrize("command", having("swin-embed "))
+def test_the_batch_command_takes_its_arguments(command):
+    assert embed_parser().parse_args(shlex.split(command, comments=True)[1:]).output
