@@ -10,6 +10,8 @@ Pieces can be run one at a time; each adds to benchmarks/results.json, from whic
 """
 
 import argparse
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -24,7 +26,8 @@ PIECES = {
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Measure what was asked for; stopped early, stop the servers too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("pieces", nargs="+", choices=[*PIECES, "report"])
