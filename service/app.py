@@ -30,6 +30,8 @@ from service.settings import Settings
 if TYPE_CHECKING:
     import grpc
 
+    from service.fetch import Fetcher
+
 READABLE_HEADERS = [
     "Inference-Header-Content-Length",
     "Retry-After",
@@ -82,6 +84,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     app.state.settings = settings
     app.state.metrics = watched
     app.state.lifecycle = lifecycle
+    app.state.fetcher = _fetcher(settings)
     errors.install(app)
     guard = [Depends(authorise)] if settings.api_keys else []
     for door in (embed, openai, open_inference, models):
@@ -103,6 +106,14 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         )
     app.add_middleware(Observed, metrics=watched)
     return app
+
+
+def _fetcher(settings: Settings) -> "Fetcher | None":
+    if not settings.allow_image_urls:
+        return None
+    from service.fetch import Fetcher  # needs the urls extra
+
+    return Fetcher(settings)
 
 
 async def _start_grpc(service: State) -> "grpc.aio.Server":

@@ -93,6 +93,14 @@ class Settings(BaseSettings):
     max_image_pixels: Positive = Field(64_000_000, description="largest image, width x height")
     max_images_per_request: Positive = Field(256, description="most images in one request")
 
+    allow_image_urls: bool = Field(False, description="fetch images that requests name by URL")
+    image_url_hosts: Names = Field(
+        (),
+        description="comma-separated hosts to fetch from, host:port for ports but 80 and 443; "
+        "* is any public host",
+    )
+    image_url_timeout_s: Seconds = Field(10, description="an image is fetched within this time")
+
     api_keys: Secrets = Field(
         (), description="comma-separated keys, one of which callers must send (default: open)"
     )
@@ -114,6 +122,12 @@ class Settings(BaseSettings):
                 f"max_images_per_request ({self.max_images_per_request}) exceeds max_queue_size "
                 f"({self.max_queue_size}): such a request could never be admitted"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _images_come_from_somewhere(self) -> Self:
+        if self.allow_image_urls and not self.image_url_hosts:
+            raise ValueError("allow_image_urls needs image_url_hosts")
         return self
 
     @model_validator(mode="after")

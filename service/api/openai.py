@@ -13,7 +13,13 @@ from service.api.openapi import EMBEDDING_ERRORS, error_responses, schema_of
 from service.api.sources import decode, is_address
 from service.api.vectors import rows
 from service.batcher import Vector
-from service.errors import InvalidRequest, ModelNotFound, UnsupportedMediaType
+from service.errors import (
+    InvalidRequest,
+    ModelNotFound,
+    RequestTooLarge,
+    ServiceError,
+    UnsupportedMediaType,
+)
 
 router = APIRouter(tags=["openai"])
 
@@ -136,13 +142,31 @@ def _param(loc: tuple[int | str, ...]) -> str | None:
 
 
 async def _uploads(request: Request, texts: list[str]) -> list[Upload]:
-    uploads = []
+    images = {
+        index: decode(text, f"input[{index}]")
+        for index, text in enumerate(texts)
+        if not is_address(text)
+    }
+    fetched = 0
     for index, text in enumerate(texts):
-        param = f"input[{index}]"
         if is_address(text):
-            raise InvalidRequest("images by URL are off here", param=param)
-        uploads.append(Upload(param, decode(text, param)))
-    return uploads
+            images[index] = await _fetch(request, text, f"input[{index}]")
+            fetched += len(images[index])
+            if fetched > request.app.state.settings.max_request_bytes:
+                raise RequestTooLarge("the images behind the URLs are larger than a request may be")
+    return [Upload(f"input[{index}]", images[index]) for index in range(len(texts))]
+
+
+async def _fetch(request: Request, url: str, param: str) -> bytes:
+    fetcher = request.app.state.fetcher
+    if fetcher is None:
+        raise InvalidRequest("images by URL are off here (SWIN_ALLOW_IMAGE_URLS)", param=param)
+    try:
+        image: bytes = await fetcher.fetch(url)
+    except ServiceError as error:
+        error.param = param
+        raise
+    return image
 
 
 def _base64(row: Vector) -> str:
