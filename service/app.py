@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from service.api import (
     admin,
+    docs,
     embed,
     errors,
     health,
@@ -79,6 +80,8 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         title="swin-embed",
         summary="Swin Transformer image embeddings",
         lifespan=lifespan,
+        docs_url=None,  # api/docs.py serves it without a third host
+        redoc_url=None,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     app.state.settings = settings
@@ -92,9 +95,10 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     app.include_router(metrics.router, dependencies=guard if settings.protect_metrics else [])
     if settings.admin:
         app.include_router(admin.router, dependencies=guard)
-    for door in (health, playground):
+    for door in (docs, health, playground):
         app.include_router(door.router)
     app.include_router(open_inference.probes)
+    app.mount(docs.ASSETS, docs.files)
     app.add_middleware(Bounded, limit=settings.max_request_bytes)
     if settings.cors_origins:
         app.add_middleware(

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from service.api.accept import best
 from service.api.answers import Upload, embed_all, embedder, encoding
+from service.api.openapi import EMBEDDING_ERRORS, error_responses
 from service.api.vectors import Dtype, rows
 from service.errors import InvalidRequest, NotAcceptable, TooManyImages, UnsupportedMediaType
 from service.preprocess import SIGNATURE_BYTES, may_be_image
@@ -32,6 +33,7 @@ JSON, RAW, NPY = "application/json", "application/octet-stream", "application/x-
 @router.post(
     "/embed",
     summary="Embed one image or several",
+    responses=error_responses([*EMBEDDING_ERRORS, NotAcceptable]),
     openapi_extra={
         "requestBody": {
             "required": True,
