@@ -3,10 +3,10 @@
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from model_export import listing
+from model_export import inspection, listing
 from model_export.checkpoints.canonical import parameter_count
 from model_export.errors import ExportError
 from model_export.export import FP32, Lowering, export, further_outputs
@@ -16,9 +16,12 @@ from model_export.source import find
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Export one model; 0 if its artifact was written and verified, 2 if not."""
+    """Export one model, or do a command; 0 if it could be done, 2 if not."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in COMMANDS:
+        return _command(COMMANDS[given[0]], given)
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     if options.list:
         print(listing.table())
         return 0
@@ -63,6 +66,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _command(do: Callable[[argparse.Namespace], str], arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog=f"python -m model_export {arguments[0]}")
+    if do is _inspected:
+        parser.description = "Say what is in an artifact."
+        parser.add_argument("file", type=Path, metavar="FILE")
+    else:
+        parser.description = "Say how far two artifacts' embeddings of the same images are apart."
+        parser.add_argument("left", type=Path, metavar="A")
+        parser.add_argument("right", type=Path, metavar="B")
+        parser.add_argument(
+            "--images", type=Path, metavar="DIR", help="default: images that are made up"
+        )
+    try:
+        print(do(parser.parse_args(arguments[1:])))
+    except (ExportError, OSError) as error:
+        print(f"model_export: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _inspected(options: argparse.Namespace) -> str:
+    found = inspection.contents(options.file)
+    lines = {
+        "card": found.card.model_dump_json(indent=2),
+        "size": f"{found.size / 1e6:.1f} MB: "
+        + ", ".join(f"{kind} {size / 1e6:.1f}" for kind, size in found.stored.most_common()),
+        "parameters": f"{found.parameters:,}" if found.parameters else "unknown architecture",
+        "products": f"{found.multiplications / 1e9:.2f} GMAC, "
+        f"{2 * found.multiplications / 1e9:.2f} GFLOP for an image",
+        "operators": ", ".join(f"{count} {name}" for name, count in found.operators.most_common()),
+    }
+    return "\n".join(f"{name:<12}{text}" for name, text in lines.items())
+
+
+def _compared(options: argparse.Namespace) -> str:
+    found = inspection.distance(options.left, options.right, options.images)
+    return (
+        f"{found.images} images: cosine {found.mean_cosine:.6f} on average, "
+        f"{found.worst_cosine:.6f} at worst; largest difference {found.largest_difference:.2e}, "
+        f"where the largest value is {found.largest_value:.2e}"
+    )
+
+
+COMMANDS = {"inspect": _inspected, "compare": _compared}
+
+
 def _verified(check: Verification) -> str:
     if check.reference == "fp32":
         return (
@@ -79,6 +128,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m model_export",
         description="Turn a Swin checkpoint into one verified, self-describing ONNX file.",
+        epilog="python -m model_export inspect FILE says what is in one, "
+        "compare A B [--images DIR] how far two are apart.",
     )
     parser.add_argument(
         "name",
@@ -93,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         help="weights of a published NAME: 'hub' (the default), 'random' (seeded, untrained), or a "
         "file, a folder, hf://ORG/REPOSITORY[@REVISION]",
     )
-    parser.add_argument("--precision", choices=["fp32", "int8"], default=FP32.precision)
+    parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], default=FP32.precision)
     parser.add_argument(
         "--calibration",
         type=Path,

@@ -19,3 +19,7 @@ class VerificationError(ExportError):
 
 class CalibrationError(ExportError):
     """A folder of images that cannot be measured with."""
+
+
+class ArtifactError(ExportError):
+    """A file that is not an artifact, or not one that can be compared with another."""

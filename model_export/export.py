@@ -9,9 +9,10 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
+from onnx_ir.passes.common import DeduplicateInitializersPass
 from onnxscript import GraphBuilder
 
-from model_export import __version__, calibration, quantize
+from model_export import __version__, calibration, half, quantize
 from model_export.architecture import Architecture
 from model_export.catalog import Entry
 from model_export.checkpoints.canonical import Checkpoint
@@ -32,6 +33,9 @@ from model_export.verify import embeddings, fidelity, verify
 
 OPSET = 20  # the first with Gelu
 IR_VERSION = 10
+
+MAY_BE_SHARED = 2**21
+"""Numbers up to which a tensor is compared with the others: the largest mask has 1.3 million."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +164,12 @@ def _lower(
     # Ranges come from one half of the images, the figures from the other.
     known, fresh = images[::2], images[1::2]
     exact = embeddings(path, fresh)
-    _write(quantize.watched(make()), path)
-    _write(quantize.quantized(make(), quantize.ranges(path, known)), path)
+    if lowering.precision == "fp16":
+        lowered = half.halved(make())
+    else:
+        _write(quantize.watched(make()), path)
+        lowered = quantize.quantized(make(), quantize.ranges(path, known))
+    _write(lowered, path)
     return fidelity(embeddings(path, fresh), exact, lowering.min_cosine)
 
 
@@ -172,6 +180,7 @@ def _lower(
 
 def _write(model: ir.Model, path: Path) -> None:
     """Write a model tensor by tensor: the graph first, then each of its initializers."""
+    DeduplicateInitializersPass(size_limit=MAY_BE_SHARED)(model)
     initializers = model.graph.initializers
     tensors = {n: t for n, v in initializers.items() if (t := v.const_value) is not None}
     initializers.clear()

@@ -30,18 +30,18 @@ def fidelity(lowered: Array, exact: Array, floor: float) -> Verification:
     Raises:
         VerificationError: The cosine of some image's two embeddings is below `floor`.
     """
-    cosines = _cosines(lowered, exact)
-    mean, worst = float(cosines.mean()), float(cosines.min())
+    between = cosines(lowered, exact)
+    mean, worst = float(between.mean()), float(between.min())
     # Written so that NaN fails.
     if not worst >= floor:
         raise VerificationError(
-            f"the worst of {len(cosines)} images has a cosine of {worst:.4f} to fp32 (mean "
+            f"the worst of {len(between)} images has a cosine of {worst:.4f} to fp32 (mean "
             f"{mean:.4f}), less than --min-cosine {floor}; it was not kept: calibrate on images "
             "like yours (--calibration DIR), or stay with fp32"
         )
     return Verification(
         reference="fp32",
-        images=len(cosines),
+        images=len(between),
         max_relative_difference=float(np.abs(lowered - exact).max() / np.abs(exact).max()),
         mean_cosine=mean,
         worst_cosine=worst,
@@ -71,18 +71,18 @@ def verify(path: Path, entry: Entry, checkpoint: Checkpoint) -> Verification:
                 f"the artifact's {name} differs from the reference by {differences[name]:.1e} of "
                 f"its largest value, more than {FLOOR:.0e}; it was not kept"
             )
-    cosines = _cosines(arrays[names.index(EMBEDDING)].astype(np.float64), expected[EMBEDDING])
+    between = cosines(arrays[names.index(EMBEDDING)].astype(np.float64), expected[EMBEDDING])
     return Verification(
         reference="float64 NumPy",
         images=IMAGES,
         max_relative_difference=differences[EMBEDDING],
-        mean_cosine=float(cosines.mean()),
-        worst_cosine=float(cosines.min()),
+        mean_cosine=float(between.mean()),
+        worst_cosine=float(between.min()),
     )
 
 
-def _cosines(left: Array, right: Array) -> Array:
+def cosines(left: Array, right: Array) -> Array:
     """Cosine of each row of [n, dim] with the other's: [n]."""
     lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    cosines: Array = (left * right).sum(axis=1) / lengths
-    return cosines
+    between: Array = (left * right).sum(axis=1) / lengths
+    return between
