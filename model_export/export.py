@@ -168,7 +168,7 @@ def _lower(
         lowered = half.halved(make())
     else:
         _write(quantize.watched(make()), path)
-        lowered = quantize.quantized(make(), quantize.ranges(path, known))
+        lowered = quantize.quantized(make(), quantize.observe(path, known))
     _write(lowered, path)
     return fidelity(embeddings(path, fresh), exact, lowering.min_cosine)
 

@@ -11,7 +11,8 @@ weights up to 127 it saturates, silently.
 
 Before that, ranges are evened out between channels, as in SmoothQuant (Xiao et al., 2022,
 arXiv:2211.10438): an activation is divided and its weights multiplied by the same numbers, where
-what makes the activation can take the division in for nothing.
+what makes the activation can take the division in for nothing. Afterwards what rounding the weights
+adds to a layer's output on average is taken out of its bias (Nagel et al., 2019, arXiv:1906.04721).
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,15 +31,21 @@ from model_export.calibration import Pixels
 from model_export.model_card import PIXELS
 
 Array = npt.NDArray[np.floating]
-Ranges = Mapping[str, tuple[Array, Array]]
-"""Lowest and highest value of each channel, by the activation's name."""
-
 MICROSOFT = "com.microsoft"
 """The domain of the operators that onnxruntime adds to ONNX's."""
 
 LARGEST_WEIGHT = 64
 STRENGTH = 0.5
 """SmoothQuant's alpha: how far ranges move from activations into weights."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An activation on calibration images, channel by channel: [C] each."""
+
+    lowest: Array
+    highest: Array
+    mean: Array
 
 
 @dataclass(frozen=True)
@@ -62,46 +69,50 @@ class LinearLayer:
 
 
 def watched(model: ir.Model) -> ir.Model:
-    """The model with two more outputs for every activation to quantise: its range by channel."""
+    """The model with three more outputs for every activation to quantise: what `Seen` holds."""
     for name, layers in _sharing_an_input(model.graph).items():
         tape = Tape()
         batch_and_tokens = _constant(model.graph, f"{name}/axes", np.array([0, 1]))
-        for end, op_type in (("lowest", "ReduceMin"), ("highest", "ReduceMax")):
+        for fact, op_type in (
+            ("lowest", "ReduceMin"),
+            ("highest", "ReduceMax"),
+            ("mean", "ReduceMean"),
+        ):
             value = tape.op(op_type, [layers[0].input, batch_and_tokens], {"keepdims": 0})
-            value.name, value.type = f"{name}/{end}", ir.TensorType(ir.DataType.FLOAT)
+            value.name, value.type = f"{name}/{fact}", ir.TensorType(ir.DataType.FLOAT)
             model.graph.outputs.append(value)
         model.graph.extend(tape.nodes)
     return model
 
 
-def ranges(path: Path, pixels: Pixels) -> Ranges:
-    """What a `watched` model in a file sees on images, uint8 [n, H, W, 3]."""
+def observe(path: Path, pixels: Pixels) -> Mapping[str, Seen]:
+    """Run a `watched` model in a file on images, uint8 [n, H, W, 3]: activations by name."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = [o.name for o in session.get_outputs() if o.name.endswith(("/lowest", "/highest"))]
-    seen = [session.run(names, {PIXELS: image[None]}) for image in pixels]
-    extremes = {
-        name: (np.min if name.endswith("/lowest") else np.max)(values, axis=0)
-        for name, *values in zip(names, *seen, strict=True)
-    }
-    activations = [name.removesuffix("/lowest") for name in names if name.endswith("/lowest")]
-    return {n: (extremes[f"{n}/lowest"], extremes[f"{n}/highest"]) for n in activations}
+    outputs = [o.name for o in session.get_outputs()]
+    end = "/lowest"
+    found = {}
+    runs = [
+        dict(zip(outputs, session.run(outputs, {PIXELS: image[None]}), strict=True))
+        for image in pixels
+    ]
+    for name in [o.removesuffix(end) for o in outputs if o.endswith(end)]:
+        found[name] = Seen(
+            lowest=np.min([run[f"{name}/lowest"] for run in runs], axis=0),
+            highest=np.max([run[f"{name}/highest"] for run in runs], axis=0),
+            mean=np.mean([run[f"{name}/mean"] for run in runs], axis=0),
+        )
+    return found
 
 
-def quantized(model: ir.Model, seen: Ranges) -> ir.Model:
+def quantized(model: ir.Model, seen: Mapping[str, Seen]) -> ir.Model:
     """The model with integer linear layers; it takes the model's place."""
     graph = model.graph
     value_scales = _ValueScales(graph)
     for name, layers in _sharing_an_input(graph).items():
-        low, high = seen[name]
-        evened = _evening(layers, np.maximum(np.abs(low), np.abs(high)))
-        if value_scales.take(layers, evened) or _normalisation_takes(graph, layers, evened):
-            low, high = low / evened, high / evened
-        else:
-            evened = np.ones_like(low)
-        # Zero has to be a number of its own.
-        lowest, highest = min(low.min(), 0), max(high.max(), np.finfo(np.float32).tiny)
-        scale = np.float32((highest - lowest) / 255)
-        zero = np.uint8(np.rint(-lowest / scale))
+        evened = _evening(layers, seen[name])
+        if not (value_scales.take(layers, evened) or _normalisation_takes(graph, layers, evened)):
+            evened = np.ones_like(evened)
+        scale, zero = _grid(seen[name], evened)
         scale_value = _constant(graph, f"{name}/scale", scale)
         zero_value = _constant(graph, f"{name}/zero_point", zero)
         tape = Tape()
@@ -116,9 +127,12 @@ def quantized(model: ir.Model, seen: Ranges) -> ir.Model:
                 _constant(graph, f"{layer.name}.weight/scale", weight_scale),
                 zero_value,
             ]
-            if layer.bias is not None:
-                no_zero_point = _constant(graph, f"{layer.name}.weight/zero_point", np.int8(0))
-                inputs += [no_zero_point, _constant(graph, f"{layer.name}.bias/fp32", layer.bias)]
+            rounding = layer.weight - weight * weight_scale / evened[:, None]
+            bias = seen[name].mean @ rounding + (0 if layer.bias is None else layer.bias)
+            inputs += [
+                _constant(graph, f"{layer.name}.weight/zero_point", np.int8(0)),
+                _constant(graph, f"{layer.name}.bias/corrected", bias.astype(np.float32)),
+            ]
             tape = Tape()
             output = tape.op("MatMulIntegerToFloat", inputs, domain=MICROSOFT)
             tape.nodes[0].name = layer.nodes[0].name
@@ -159,13 +173,21 @@ def _sharing_an_input(graph: ir.Graph) -> dict[str, list[LinearLayer]]:
     return found
 
 
-def _evening(layers: list[LinearLayer], activation: Array) -> Array:
+def _evening(layers: list[LinearLayer], seen: Seen) -> Array:
     """What to divide each channel of an activation by (SmoothQuant, equation 4), around 1."""
     weight = np.max([np.abs(layer.weight).max(axis=1) for layer in layers], axis=0)
-    activation, weight = np.maximum(activation, 1e-6), np.maximum(weight, 1e-6)
-    by: Array = activation**STRENGTH / weight ** (1 - STRENGTH)
+    activation = np.maximum(np.maximum(-seen.lowest, seen.highest), 1e-6)
+    by: Array = activation**STRENGTH / np.maximum(weight, 1e-6) ** (1 - STRENGTH)
     by /= np.exp(np.log(by).mean())
     return by
+
+
+def _grid(seen: Seen, divided_by: Array) -> tuple[np.float32, np.uint8]:
+    """Scale and zero point of an activation; zero is a number of its own."""
+    lowest = min((seen.lowest / divided_by).min(), 0)
+    highest = max((seen.highest / divided_by).max(), np.finfo(np.float32).tiny)
+    scale = np.float32((highest - lowest) / 255)
+    return scale, np.uint8(np.rint(-lowest / scale))
 
 
 def _normalisation_takes(graph: ir.Graph, layers: list[LinearLayer], by: Array) -> bool:
@@ -197,11 +219,14 @@ class _ValueScales:
         """Divide the values that attention's projection receives, if the layer is one."""
         name = layers[0].name.removesuffix(".projection")
         product = self.products.get(f"{name}.value")
-        if product is None or len(product.inputs) > 5:
+        if product is None:
             return False
-        old = _given(product.inputs[3])
-        new = _constant(self.graph, f"{_named(old)}/evened", (_array(old) / by).astype(np.float32))
-        product.replace_input_with(3, new)
+        for place in (3, 6):  # the scale of the weight, the bias
+            old = _given(product.inputs[place])
+            divided = (_array(old) / by).astype(np.float32)
+            product.replace_input_with(
+                place, _constant(self.graph, f"{_named(old)}/evened", divided)
+            )
         return True
 
 

@@ -25,7 +25,7 @@ def test_it_says_what_it_did_and_needs_no_pytorch(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "new" / "nano.onnx").is_file()
-    for fact in ("2,282,478", "10.1 MB", "256 dimensions", "untrained", "largest difference"):
+    for fact in ("2,282,478", "10.4 MB", "256 dimensions", "untrained", "largest difference"):
         assert fact in done.stdout
 
 
