@@ -30,10 +30,16 @@ DTYPES = (
 JSON, RAW, NPY = "application/json", "application/octet-stream", "application/x-npy"
 
 
+BINARY = {"type": "string", "format": "binary"}
+
+
 @router.post(
     "/embed",
     summary="Embed one image or several",
-    responses=error_responses([*EMBEDDING_ERRORS, NotAcceptable]),
+    responses={
+        200: {"content": {RAW: {"schema": BINARY}, NPY: {"schema": BINARY}}},
+        **error_responses([*EMBEDDING_ERRORS, NotAcceptable]),
+    },
     openapi_extra={
         "requestBody": {
             "required": True,

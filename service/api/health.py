@@ -5,6 +5,7 @@ import asyncio
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from service.api.openapi import error_responses
 from service.errors import NotReady
 from service.lifecycle import Lifecycle
 
@@ -17,7 +18,12 @@ async def live() -> Response:
     return JSONResponse({"live": True})
 
 
-@router.get("/health/ready", tags=["health"], summary="Whether to send requests here")
+@router.get(
+    "/health/ready",
+    tags=["health"],
+    summary="Whether to send requests here",
+    responses=error_responses([NotReady]),
+)
 async def ready(request: Request) -> Response:
     """200 once an embedding was computed and while the engine makes progress, else 503."""
     lifecycle: Lifecycle = request.app.state.lifecycle

@@ -1,17 +1,29 @@
 """`GET /metrics`, for Prometheus."""
 
 import asyncio
+from typing import Any
 
 from fastapi import APIRouter, Request
 from prometheus_client.exposition import choose_encoder
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from service.metrics import Metrics
 
 router = APIRouter()
 
 
-@router.get("/metrics", tags=["metrics"], summary="Metrics for Prometheus")
+TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/openmetrics-text": {"schema": {"type": "string"}}}}
+}
+
+
+@router.get(
+    "/metrics",
+    tags=["metrics"],
+    summary="Metrics for Prometheus",
+    responses=TEXT,
+    response_class=PlainTextResponse,
+)
 async def metrics(request: Request) -> Response:
     """Prometheus text, or OpenMetrics where the scraper accepts it."""
     watched: Metrics = request.app.state.metrics
