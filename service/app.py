@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from starlette.datastructures import State
 from starlette.middleware.cors import CORSMiddleware
 
+from service import traces
 from service.api import (
     admin,
     docs,
@@ -82,6 +83,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
         lifespan=lifespan,
         docs_url=None,  # api/docs.py serves it without a third host
         redoc_url=None,
+        telemetry=traces.CONFIG,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     app.state.settings = settings

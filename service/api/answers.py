@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fastapi import Request
 from starlette.datastructures import State
 
+from service import traces
 from service.batcher import Embedding
 from service.embedder import Embedder, Image
 from service.errors import ClientLeft, RequestTimeout, ServiceError, TooManyImages
@@ -45,6 +46,7 @@ async def embed_all(request: Request, uploads: Sequence[Upload]) -> list[Embeddi
     with abandonable(request):
         embeddings = await compute(request.app.state, uploads)
     request.state.stages = stages(embeddings)
+    traces.record(request.state.stages)
     return embeddings
 
 
