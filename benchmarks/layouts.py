@@ -43,6 +43,7 @@ def peers(model: Path, python: Path) -> list[Layout]:
             _environment(model, threads=1) | {"PEER_WORKERS": str(cores)},
             "/embed",
             "/health",
+            form=True,
         ),
         Layout(
             "LitServe, batches of 8",
@@ -50,6 +51,7 @@ def peers(model: Path, python: Path) -> list[Layout]:
             _environment(model, threads=cores) | {"PEER_BATCH": "8"},
             "/embed",
             "/health",
+            form=True,
         ),
     ]
 

@@ -179,7 +179,11 @@ def _interleaved(
 
 
 def _load(layout: Layout, port: int, plan: Plan) -> dict[str, float]:
-    asked = asdict(plan) | {"port": port, "target": layout.target}
+    asked = asdict(plan) | {
+        "port": port,
+        "target": layout.target,
+        "multipart": plan.multipart or layout.form,
+    }
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.load"],
         input=json.dumps(asked),

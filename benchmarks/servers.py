@@ -20,7 +20,8 @@ PROC = Path("/proc")
 class Layout:
     """A way to serve the model: a command with `{port}` in it, and its environment.
 
-    `target` is where images are posted, `ready` a path that answers 200 once they may be.
+    `target` is where images are posted, in a `form` if it takes no bare body; `ready` is a path
+    that answers 200 once they may be.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Layout:
     environment: Mapping[str, str]
     target: str
     ready: str
+    form: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ class Embed(litserve.LitAPI):
         """Load the model, in each worker."""
         self.pipeline = Pipeline()
 
-    async def decode_request(self, request: Request) -> np.ndarray:
-        """An image file to pixels."""
-        return self.pipeline.decode(await request.body())
+    def decode_request(self, request: Request) -> np.ndarray:
+        """A form with an image file to pixels; LitServe takes JSON or forms, no bare body."""
+        return self.pipeline.decode(request["files"].file.read())
 
     def batch(self, inputs: list[np.ndarray]) -> np.ndarray:
         """Images to one array."""
