@@ -112,3 +112,17 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(artifact, tmp_path, expect
         np.array([found[str(path)] for path in paths], np.float32), vectors
     )
     assert not list(output.glob(".*"))
+
+
+def test_finds_the_copies_in_what_it_embedded(photos, tmp_path, swin_embed, capsys):
+    output = tmp_path / "out"
+    (photos / "copy.png").write_bytes((photos / "07.png").read_bytes())
+    swin_embed(photos, output=output)
+    assert main(["duplicates", str(output), "--threshold=0.9999", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "images": 12,
+        "pairs": 1,
+        "groups": 1,
+        "grouped": 2,
+    }
+    assert main(["duplicates", str(tmp_path / "nowhere")]) == 1

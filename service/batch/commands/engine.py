@@ -1,0 +1,30 @@
+"""The engine that a command line asks for."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from service.embedder import Embedder
+from service.metrics import Metrics
+from service.settings import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that choose an engine."""
+    parser.add_argument("--model", type=Path, metavar="FILE", help="the .onnx file (SWIN_MODEL)")
+    parser.add_argument("--device", help="auto, cpu, cuda or tensorrt (SWIN_DEVICE)")
+
+
+@contextmanager
+def started(options: argparse.Namespace) -> Iterator[Embedder]:
+    """An embedder as the options and the environment say; it ends with the block."""
+    given: dict[str, Any] = {
+        name: value for name in ("model", "device") if (value := getattr(options, name)) is not None
+    }
+    embedder = Embedder(Settings(**given), Metrics())
+    try:
+        yield embedder
+    finally:
+        embedder.close()
