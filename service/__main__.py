@@ -32,7 +32,7 @@ OTHER_FILES = 256
 
 SWITCH_S = 0.0005
 """How long a thread may keep the interpreter from another. Python's 5 ms let a stream that decodes
-hold up the event loop, and with it all connections (measured: docs/decisions.md)."""
+hold up the event loop, and with it all connections (docs/decisions.md)."""
 
 
 class Server(uvicorn.Server):
