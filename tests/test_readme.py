@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from model_export.__main__ import _parser as export_parser
-from service.batch.__main__ import embed_parser
+from service.batch.commands import embed
 from tests.images import encode, noise
 from tests.process import running
 
@@ -73,4 +73,4 @@ def test_the_exporter_takes_its_arguments(command):
 
 @pytest.mark.parametrize("command", having("swin-embed "))
 def test_the_batch_command_takes_its_arguments(command):
-    assert embed_parser().parse_args(shlex.split(command, comments=True)[1:]).output
+    assert embed.parser().parse_args(shlex.split(command, comments=True)[1:]).output
