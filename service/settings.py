@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     stall_exit_s: Seconds = Field(
         60, description="exit with status 1 after the engine made no progress for this long"
     )
-    max_request_bytes: Positive = Field(25 * 1024 * 1024, description="largest request body")
+    max_request_bytes: Positive = Field(16 * 1024 * 1024, description="largest request body")
     max_image_pixels: Positive = Field(64_000_000, description="largest image, width x height")
     max_images_per_request: Positive = Field(256, description="most images in one request")
 

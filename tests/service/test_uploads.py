@@ -12,6 +12,8 @@ from tests.service.test_main import SOON, running
 
 MEGABYTE = 1_000_000
 PIECE = b"10000\r\n" + b"\0" * 0x10000 + b"\r\n"
+FORM = "multipart/form-data; boundary=b"
+PART = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
 
 
 def connected(address: str) -> socket.socket:
@@ -19,8 +21,8 @@ def connected(address: str) -> socket.socket:
     return socket.create_connection((host, int(port)), timeout=SOON)
 
 
-def post(*headers: str, path: str = "/embed") -> bytes:
-    lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: image/jpeg", *headers]
+def post(*headers: str, media_type: str = "image/jpeg") -> bytes:
+    lines = ["POST /embed HTTP/1.1", "Host: localhost", f"Content-Type: {media_type}", *headers]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
@@ -40,18 +42,25 @@ def service(artifact):
         yield started
 
 
-def test_an_endless_upload_is_cut_off_at_the_limit_in_little_memory(service):
-    process, address = service
-    before = memory(process.pid, "VmRSS")
-    with connected(address) as connection:
-        connection.sendall(post("Transfer-Encoding: chunked"))
+@pytest.mark.parametrize(
+    ("media_type", "beginning"),
+    [("image/jpeg", b"\0"), ("image/jpeg", b"\xff\xd8\xff\xe0"), (FORM, PART)],
+    ids=["not an image", "an image", "a form"],
+)
+def test_an_endless_upload_is_cut_off_at_the_limit_in_little_memory(
+    artifact, media_type, beginning
+):
+    with running(model=artifact) as (process, address), connected(address) as connection:
+        before = memory(process.pid, "VmRSS")
+        connection.sendall(post("Transfer-Encoding: chunked", media_type=media_type))
+        connection.sendall(b"%x\r\n%b\r\n" % (len(beginning), beginning))
         sent = 0
         while sent < 2_000 * MEGABYTE and not select.select([connection], [], [], 0)[0]:
             connection.sendall(PIECE)
             sent += 0x10000
         assert status(connection) == 413
-    assert sent < 200 * MEGABYTE
-    assert memory(process.pid, "VmHWM") - before < 20 * MEGABYTE
+        assert sent < 200 * MEGABYTE
+        assert memory(process.pid, "VmHWM") - before < 20 * MEGABYTE
 
 
 def test_a_client_that_only_reads_after_sending_still_gets_its_answer(service):
