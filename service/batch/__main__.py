@@ -13,11 +13,11 @@ from types import FrameType
 from pydantic import ValidationError
 
 from service import logs
-from service.batch.commands import duplicates, embed
+from service.batch.commands import duplicates, embed, search
 from service.batch.errors import BatchError
 from service.errors import ArtifactError, DeviceError, ServiceError
 
-COMMANDS = {"embed": embed, "duplicates": duplicates}
+COMMANDS = {"embed": embed, "duplicates": duplicates, "search": search}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,7 +24,7 @@ PATH_COLUMNS = ("path", "url", "uri", "file", "filename", "file_name", "image")
 """Of a manifest, the first of these holds the paths; a column `id` names the images, if there."""
 
 MOST_BYTES = 256 * 1024 * 1024
-"""A file is read up to here; one that is longer is no image that anybody meant."""
+"""A larger file is not read: it is no image that anybody meant, and would fill memory."""
 
 IMAGES_AT_A_TIME = 64
 PATHS_AT_A_TIME = 4096
@@ -58,10 +58,9 @@ class Item:
         if self.data is not None:
             return self.data
         fs, path = url_to_fs(self.url)
-        start, end = self.span or (0, MOST_BYTES + 1)
-        data: bytes = fs.cat_file(path, start, end)
-        if len(data) > MOST_BYTES:
+        if self.span is None and (fs.size(path) or 0) > MOST_BYTES:
             raise OSError(f"the file is larger than {MOST_BYTES} bytes")
+        data: bytes = fs.cat_file(path, *(self.span or ()))
         return data
 
 

@@ -3,6 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
+from service.batch import items as items_module
 from service.batch import job, sources
 from service.batch.errors import SourceError
 from service.batch.items import Item
@@ -36,6 +37,13 @@ def test_a_file_that_cannot_be_read_is_a_row(tmp_path, embedder):
     (row,) = job.embed([Item("a", "a", str(tmp_path / "gone.png"))], embedder, normalize=True)
     assert row.error.startswith("unreadable: ")
     assert row.error.endswith("gone.png'")
+
+
+def test_a_file_that_would_fill_memory_is_not_read(tmp_path, embedder, monkeypatch):
+    monkeypatch.setattr(items_module, "MOST_BYTES", 9)
+    (tmp_path / "a.png").write_bytes(bytes(10))
+    (row,) = job.embed([Item("a", "a", str(tmp_path / "a.png"))], embedder, normalize=True)
+    assert row.error == "unreadable: the file is larger than 9 bytes"
 
 
 def test_a_source_that_has_gone_ends_the_job(tmp_path, embedder):
