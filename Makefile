@@ -48,7 +48,7 @@ $(VENV)/.torch: requirements/torch.txt $(VENV)/.dev
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/torch.txt
 	@touch $@
 
-# Clusters, object stores and vector engines, for the tests of whole collections.
+# An object store and a vector engine, for the tests of whole collections.
 $(VENV)/.scale: requirements/scale.txt $(VENV)/.dev
 	@echo "installing what the tests of whole collections run against, from requirements/scale.txt"
 	@$(UV) -r requirements/scale.txt
@@ -117,7 +117,7 @@ PROJECT := $(COMPILE) pyproject.toml
 lock: $(BIN)/uv
 	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls -o requirements/serve.txt
 	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls --extra batch --group dev -c requirements/serve.txt -o requirements/dev.txt
-	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls --extra batch --extra s3 --extra search --extra ray --extra pgvector --extra qdrant --group dev --group scale -c requirements/dev.txt -o requirements/scale.txt
+	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls --extra batch --extra s3 --extra search --group dev --group scale -c requirements/dev.txt -o requirements/scale.txt
 	@$(PROJECT) --extra cpu --extra urls -c requirements/serve.txt -o requirements/cpu.txt
 	@$(PROJECT) --extra gpu --extra urls -c requirements/cpu.txt -o requirements/gpu.txt
 	@$(COMPILE) --group clients -o requirements/clients.txt
