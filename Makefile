@@ -20,7 +20,7 @@ SWIN_MODEL ?= models/$(NAME).onnx
 export SWIN_MODEL
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-peers setup setup-clients setup-scale setup-torch proto serve test lint format export lock clean
+.PHONY: help bench bench-peers setup setup-clients setup-scale setup-torch proto serve test lint format hostile export lock clean
 
 help:
 	@sed -n '3,6s/^# *//p' Makefile
@@ -96,6 +96,9 @@ bench: $(VENV)/.dev $(BENCH_MODEL)
 
 bench-peers: $(PEERS) $(BENCH_MODEL)
 	@$(BIN)/python -m benchmarks served --model $(BENCH_MODEL) --peers $(PEERS)
+
+hostile: $(VENV)/.dev $(SWIN_MODEL)
+	@$(BIN)/python -m tests.hostile
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

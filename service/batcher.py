@@ -18,6 +18,9 @@ from service.preprocess import Pixels
 Vector = npt.NDArray[np.float32]
 """float32 `[dim]`, not normalised."""
 
+RECENT_RUNS = 32
+"""Runs over which the pace of the streams is averaged."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -49,9 +52,13 @@ Decode = Callable[[], Pixels]
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One image on its way. Whoever waits for it holds `future`, and gives up by cancelling it."""
+    """One image on its way. Whoever waits for it holds `future`, and gives up by cancelling it.
+
+    `request` holds those of the images that came with it which wait for a stream.
+    """
 
     deadline: float
+    request: "deque[Job]"
     future: Future[Embedding] = field(default_factory=Future)
     image: Pixels | Decode | None = None
     decode_s: float = 0
@@ -71,7 +78,7 @@ class Batcher:
     A batch is what queued while the streams were busy: there is no timer unless `max_delay_s` asks
     for one. A place in the queue is taken by `admit`, before the image is decoded, and given back
     when a stream takes it or it is dropped; so `depth` counts every image that waits, decoded or
-    not.
+    not. Requests take turns, an image each, so that a large one does not hold up those behind it.
 
     A run is told whether it is `alone`: no image waits and at most half of the streams, this one
     among them, have work, so that it may use the cores of the others.
@@ -93,7 +100,9 @@ class Batcher:
         self._on_run = on_run
         self.capacity = capacity
         self.depth = 0
-        self._queue: deque[Job] = deque()
+        self._requests: deque[deque[Job]] = deque()
+        self._queued = 0
+        self._image_s = 0.0
         self._changed = threading.Condition()
         self._closed = False
         self._busy_since: dict[int, float] = {}
@@ -118,10 +127,11 @@ class Batcher:
             if self.depth + count > self.capacity:
                 raise QueueFull(
                     f"{self.depth} images are waiting and {self.capacity} may; try again later",
-                    retry_after_s=1,
+                    retry_after_s=self._wait_s(self.depth + count - self.capacity),
                 )
             self.depth += count
-        return [Job(deadline) for _ in range(count)]
+        request: deque[Job] = deque()
+        return [Job(deadline, request) for _ in range(count)]
 
     def put(self, job: Job, image: Pixels | Decode) -> None:
         """Queue an admitted image: uint8 `[height, width, 3]`, or what will make that of it.
@@ -131,7 +141,10 @@ class Batcher:
         job.image = image
         job.queued_at = time.monotonic()
         with self._changed:
-            self._queue.append(job)
+            if not job.request:
+                self._requests.append(job.request)
+            job.request.append(job)
+            self._queued += 1
             self._changed.notify()
 
     def drop(self, job: Job, error: Exception) -> None:
@@ -144,7 +157,7 @@ class Batcher:
     @property
     def undecoded(self) -> int:
         """Images admitted that are not queued yet."""
-        return max(0, self.depth - len(self._queue))
+        return max(0, self.depth - self._queued)
 
     @property
     def streams(self) -> int:
@@ -181,28 +194,29 @@ class Batcher:
                 images = [(job, pixels) for job in jobs if (pixels := _pixels(job)) is not None]
                 if images:
                     self._run(images)
+                if jobs:
+                    self._observe_pace(jobs)
             finally:
                 del self._busy_since[stream]
 
     def _take(self) -> list[Job] | None:
         """The next batch, less whoever has left or is too late; None once closed and empty."""
         with self._changed:
-            while not self._queue:
+            while not self._queued:
                 if self._closed:
                     return None
                 self._changed.wait()
             if self._max_delay_s:
-                full_by = self._queue[0].queued_at + self._max_delay_s
+                full_by = self._requests[0][0].queued_at + self._max_delay_s
                 self._changed.wait_for(
-                    lambda: len(self._queue) >= self._max_batch_size or self._closed,
+                    lambda: self._queued >= self._max_batch_size or self._closed,
                     timeout=max(0.0, full_by - time.monotonic()),
                 )
             now = time.monotonic()
             self._busy_since[threading.get_ident()] = now
             jobs: list[Job] = []
-            while self._queue and len(jobs) < self._max_batch_size:
-                job = self._queue.popleft()
-                self.depth -= 1
+            while self._queued and len(jobs) < self._max_batch_size:
+                job = self._next()
                 if not job.future.set_running_or_notify_cancel():
                     continue
                 if job.expired:
@@ -213,6 +227,24 @@ class Batcher:
                 job.taken_at = now
                 jobs.append(job)
         return jobs
+
+    def _next(self) -> Job:
+        """The first image of the request whose turn it is."""
+        request = self._requests.popleft()
+        job = request.popleft()
+        if request:
+            self._requests.append(request)
+        self._queued -= 1
+        self.depth -= 1
+        return job
+
+    def _wait_s(self, images: int) -> float:
+        """Seconds until the streams will have taken that many images more, at their recent pace."""
+        return max(1.0, images * self._image_s / len(self._threads))
+
+    def _observe_pace(self, jobs: Sequence[Job]) -> None:
+        seconds = (time.monotonic() - jobs[0].taken_at) / len(jobs)
+        self._image_s += (seconds - self._image_s) / RECENT_RUNS if self._image_s else seconds
 
     def _run(self, images: Sequence[tuple[Job, Pixels]]) -> None:
         """Run a batch and answer each of its waiters, whatever happens."""
@@ -228,10 +260,15 @@ class Batcher:
             for job, _ in images:
                 job.future.set_exception(NotReady("the model failed on this run", retry_after_s=1))
             return
-        self.last_run_failed = False
-        self._on_run(len(images), succeeded=True)
+        finite = [bool(np.isfinite(vector).all()) for vector in vectors]
+        self.last_run_failed = not all(finite)
+        self._on_run(len(images), succeeded=not self.last_run_failed)
         inference_s = time.monotonic() - started
-        for (job, _), vector in zip(images, vectors, strict=True):
+        for (job, _), vector, sound in zip(images, vectors, finite, strict=True):
+            if not sound:
+                logger.error("a vector has numbers that are not finite")
+                job.future.set_exception(NotReady("the model failed on this run", retry_after_s=1))
+                continue
             queue_s = job.taken_at - job.queued_at
             job.future.set_result(
                 Embedding(vector, job.decode_s, queue_s, inference_s, job.width, job.height)

@@ -1,15 +1,17 @@
 """Image bytes to the pixels the network was trained on: uint8 `[crop, crop, 3]`, RGB."""
 
-import io
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from model_export.model_card import Preprocessing
-from service.errors import ImageTooLarge, InvalidImage
+from service import bombs
+from service.errors import ImageTooLarge, InvalidImage, ServiceError
 
 Pixels = npt.NDArray[np.uint8]
 """uint8 `[height, width, 3]`, RGB."""
@@ -25,7 +27,14 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 SIGNATURE_BYTES = 16
 """As many as Pillow hands to a format that is asked whether a file is its own."""
 
+MAX_SIDE = 65_535
+"""The longest side that a JPEG can have, for all formats: long lines cost far more than squares."""
+
 ORIENTATION_TAG = 0x0112
+TILEWIDTH, TILELENGTH = 0x0142, 0x0143
+
+GREY = ((np.arange(65536) + 128) // 257).astype(np.uint8)
+"""16 bits to 8: 65535 / 257 = 255, rounded to nearest."""
 
 DRAFT_MARGIN = 2.0
 """A JPEG is decoded at no less than this many times the size it is resized to."""
@@ -103,8 +112,16 @@ def preprocess(
 
     Raises:
         InvalidImage: not an image of a format in `FORMATS`, or a damaged one.
-        ImageTooLarge: more than `max_pixels`; known from the header, before anything is decoded.
+        ImageTooLarge: more than `max_pixels` or a side over `MAX_SIDE`, known from the header
+            before anything is decoded; or more than there is memory for.
     """
+    try:
+        return _preprocess(data, recipe, max_pixels, exact=exact)
+    except MemoryError as error:
+        raise ImageTooLarge("there is not enough memory for the image") from error
+
+
+def _preprocess(data: bytes, recipe: Preprocessing, max_pixels: int, *, exact: bool) -> Picture:
     image = _open(data, max_pixels)
     size = image.size
     try:
@@ -112,6 +129,8 @@ def preprocess(
         resized = _resized(size, turn, recipe)
         scale = 1.0 if exact else _draft(image, resized)
         rgb = _to_rgb(image)
+    except (MemoryError, ServiceError):
+        raise
     except Exception as error:  # a decoder may raise anything on damaged data
         raise InvalidImage(f"the image is damaged: {_reason(error)}") from error
     left, top, right, bottom = _crop_box(size, resized, turn, recipe)
@@ -141,8 +160,11 @@ def may_be_image(head: bytes) -> bool:
 def _open(data: bytes, max_pixels: int) -> Image.Image:
     # Pillow's own guard against decompression bombs must not be lower than the operator's limit.
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, max_pixels)
+    bombs.check(data)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(bombs.MeteredFile(data), formats=FORMATS)
+    except (MemoryError, ServiceError):
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLarge(f"the image has more than {max_pixels} pixels") from error
     except Exception as error:
@@ -154,7 +176,18 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
             f"the image is {width} x {height}, more than the {max_pixels} pixels allowed; "
             "scale it down before sending"
         )
+    if max(width, height) > MAX_SIDE:
+        raise ImageTooLarge(f"the image is {width} x {height}, a side has at most {MAX_SIDE}")
+    if isinstance(image, TiffImageFile) and _tile_pixels(image) > max_pixels:
+        raise ImageTooLarge(f"a tile of the image has more than {max_pixels} pixels")
     return image
+
+
+def _tile_pixels(image: TiffImageFile) -> int:
+    """Pixels of a tile, which may be larger than its image and is decoded whole."""
+    tags: Mapping[int, object] = image.tag_v2
+    width, length = (tags.get(tag, 0) for tag in (TILEWIDTH, TILELENGTH))
+    return width * length if isinstance(width, int) and isinstance(length, int) else 0
 
 
 def _draft(image: Image.Image, resized: Size) -> float:
@@ -168,9 +201,11 @@ def _draft(image: Image.Image, resized: Size) -> float:
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Any mode to RGB: transparency over white, 16 bits a channel scaled to 8."""
     if image.mode.startswith("I"):
-        # Pillow would clip 16-bit grey to 255 where it has to be scaled: 65535 / 257 = 255.
-        grey = np.asarray(image, dtype=np.float32) / 257
-        return Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8)).convert("RGB")
+        # Pillow would clip 16-bit grey to 255 where it has to be scaled.
+        grey = np.asarray(image)
+        if grey.dtype != np.uint16:
+            grey = grey.clip(0, 65535)
+        return Image.fromarray(GREY[grey]).convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ from starlette.datastructures import State
 from service import traces
 from service.batcher import Embedding
 from service.embedder import Embedder, Image
-from service.errors import ClientLeft, RequestTimeout, ServiceError, TooManyImages
+from service.errors import ClientLeft, InvalidRequest, RequestTimeout, ServiceError, TooManyImages
 from service.metrics import Metrics
 from service.settings import Settings
+
+TIMEOUT_HEADER = "X-Request-Timeout-Ms"
+MILLISECONDS = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,9 @@ async def embed_all(request: Request, uploads: Sequence[Upload]) -> list[Embeddi
     """
     request.state.images = len(uploads)
     request.state.embedder = embedder(request)
+    timeout_s = _timeout_s(request)
     with abandonable(request):
-        embeddings = await compute(request.app.state, uploads)
+        embeddings = await compute(request.app.state, uploads, timeout_s)
     request.state.stages = stages(embeddings)
     traces.record(request.state.stages)
     return embeddings
@@ -76,18 +81,18 @@ def abandonable(request: Request) -> Iterator[None]:
         del request.state.abandon
 
 
-async def compute(service: State, uploads: Sequence[Upload]) -> list[Embedding]:
+async def compute(service: State, uploads: Sequence[Upload], timeout_s: float) -> list[Embedding]:
     """Embed a request's images, as a whole: the first error ends it and drops what is left.
 
     Args:
         service: the state of the application.
         uploads: the request's images.
+        timeout_s: seconds after which no answer is of use.
 
     Raises:
         ServiceError: with the `param` of the image at fault.
     """
     allow(service, len(uploads))
-    timeout_s = service.settings.request_timeout_s
     futures = service.lifecycle.embedder.submit([upload.data for upload in uploads], timeout_s)
     answers = [asyncio.wrap_future(future) for future in futures]
     try:
@@ -136,6 +141,17 @@ def encoding(request: Request) -> Iterator[None]:
     seconds = time.monotonic() - started
     metrics.encode.observe(seconds)
     request.state.stages["encode"] = seconds
+
+
+def _timeout_s(request: Request) -> float:
+    """`SWIN_REQUEST_TIMEOUT_S`, or less if the client's `X-Request-Timeout-Ms` asks for less."""
+    settings: Settings = request.app.state.settings
+    given = request.headers.get(TIMEOUT_HEADER)
+    if given is None:
+        return settings.request_timeout_s
+    if not MILLISECONDS.fullmatch(given):
+        raise InvalidRequest(f"{TIMEOUT_HEADER} is a number of milliseconds", param=TIMEOUT_HEADER)
+    return min(settings.request_timeout_s, int(given) / 1000)
 
 
 def _error(answer: "asyncio.Future[Embedding]") -> BaseException | None:

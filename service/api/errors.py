@@ -100,5 +100,8 @@ async def _internal_error(request: Request, error: Exception) -> Response:
         "the service failed on this request",
         type_="server_error",
         code="internal_error",
-        headers={"X-Request-Id": request.state.request_id},  # this one passes the middleware by
+        headers={  # this one passes the middleware by
+            "X-Request-Id": request.state.request_id,
+            "X-Content-Type-Options": "nosniff",
+        },
     )

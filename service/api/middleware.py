@@ -49,6 +49,7 @@ class Observed:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers.append("X-Request-Id", identifier)
+                headers.setdefault("X-Content-Type-Options", "nosniff")
                 if served := state.get("embedder"):
                     headers.append("X-Model-Digest", served.model.digest)
                 if stages := state.get("stages"):

@@ -135,7 +135,9 @@ class _Door:
         normalize = tensors.normalize(_parameters(request.parameters))
         uploads = tensors.uploads(_tensors(request), card)
         trace["images"] = len(uploads)
-        embeddings = await answers.compute(self._service, uploads)
+        embeddings = await answers.compute(
+            self._service, uploads, self._service.settings.request_timeout_s
+        )
         started = time.monotonic()
         vectors = rows(embeddings, normalize=normalize).array
         output = pb.ModelInferResponse.InferOutputTensor(

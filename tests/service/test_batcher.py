@@ -288,3 +288,68 @@ def test_what_decoding_raises_answers_that_image_alone(make, engine):
         bad.future.result(SOON)
     assert engine.sizes == [1, 1]
     assert not batcher.last_run_failed
+
+
+def test_requests_take_turns(make, engine):
+    """Four images and, after them, two requests of one: they are run after one of the four."""
+    batcher = make(max_batch_size=1)
+    order: list[int] = []
+    held = occupy(batcher, engine)
+    futures = [*send(batcher, 1, 2, 3, 4), *send(batcher, 5), *send(batcher, 6)]
+    for value, future in enumerate(futures, 1):
+        future.add_done_callback(lambda _, value=value: order.append(value))
+    engine.gate.set()
+    held.result(SOON)
+    for future in futures:
+        future.result(SOON)
+    batcher.close()  # callbacks run on the stream, which has ended
+    assert order == [1, 5, 6, 2, 3, 4]
+    assert batcher.depth == 0
+
+
+def test_retry_after_is_the_time_that_the_missing_places_take(make, engine):
+    batcher = make(max_batch_size=1, capacity=4)
+    assert retry_after(batcher, 5) == 1  # nothing is known of the pace yet
+    batcher._image_s = 10.0
+    held = occupy(batcher, engine)
+    waiting = send(batcher, 1, 2, 3, 4)
+    assert retry_after(batcher, 1) == 10
+    assert retry_after(batcher, 3) == 30
+    engine.gate.set()
+    for future in (held, *waiting):
+        future.result(SOON)
+    batcher.close()
+    assert batcher._image_s < 10  # these were quicker
+
+
+def retry_after(batcher: Batcher, images: int) -> float | None:
+    with pytest.raises(QueueFull) as refused:
+        batcher.admit(images, time.monotonic() + SOON)
+    return refused.value.retry_after_s
+
+
+def test_a_vector_that_is_not_finite_fails_alone(engine):
+    runs: list[bool] = []
+
+    def run(pixels, alone):
+        sums = engine(pixels, alone)
+        sums[pixels[:, 0, 0, 0] == 2] = np.nan
+        return sums
+
+    batcher = Batcher(
+        run,
+        streams=1,
+        max_batch_size=8,
+        capacity=16,
+        on_run=lambda size, *, succeeded: runs.append(succeeded),
+    )
+    held = occupy(batcher, engine)
+    futures = send(batcher, 1, 2, 3)
+    engine.gate.set()
+    held.result(SOON)
+    assert [futures[i].result(SOON).vector[0] for i in (0, 2)] == [12, 36]
+    with pytest.raises(NotReady):
+        futures[1].result(SOON)
+    batcher.close()
+    assert runs == [True, False]
+    assert batcher.last_run_failed

@@ -1,6 +1,7 @@
 """A request whose client leaves while its images are embedded."""
 
 import asyncio
+import threading
 from concurrent.futures import Future
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import pytest
 
 from service.api.answers import Upload, embed_all
 from service.errors import ClientLeft
+from tests.images import encode, noise
 
 
 def test_who_leaves_takes_the_images_along():
@@ -17,7 +19,9 @@ def test_who_leaves_takes_the_images_along():
         lifecycle=SimpleNamespace(embedder=embedder),
         settings=SimpleNamespace(max_images_per_request=8, request_timeout_s=60),
     )
-    request = SimpleNamespace(app=SimpleNamespace(state=service), state=SimpleNamespace())
+    request = SimpleNamespace(
+        app=SimpleNamespace(state=service), state=SimpleNamespace(), headers={}
+    )
 
     async def leave() -> None:
         answer = asyncio.create_task(embed_all(request, [Upload(None, b""), Upload(None, b"")]))
@@ -29,3 +33,34 @@ def test_who_leaves_takes_the_images_along():
         asyncio.run(leave())
     assert all(future.cancelled() for future in futures)
     assert not hasattr(request.state, "abandon")
+
+
+@pytest.fixture
+def waiting(serve, monkeypatch):
+    """A service whose runs wait until told; yields its client and what tells them."""
+    client = serve(streams=1, request_timeout_s=20)
+    gate = threading.Event()
+    batcher = client.app.state.lifecycle.embedder.batcher
+    run = batcher._run_model
+    monkeypatch.setattr(batcher, "_run_model", lambda *arguments: gate.wait(20) and run(*arguments))
+    yield client, gate
+    gate.set()
+
+
+def test_a_client_may_ask_for_less_time_than_the_service_gives(waiting):
+    client, gate = waiting
+    image = encode(noise(8, 8))
+    answer = client.post("/embed", content=image, headers={"X-Request-Timeout-Ms": "50"})
+    assert answer.status_code == 504
+    assert "0.05 s" in answer.json()["error"]["message"]
+    gate.set()
+    answer = client.post("/embed", content=image, headers={"X-Request-Timeout-Ms": "999999999"})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("given", ["-1", "soon", "1.5", "", "9" * 10])
+def test_a_timeout_is_a_number_of_milliseconds(client, given):
+    headers = {"X-Request-Timeout-Ms": given}
+    answer = client.post("/embed", content=encode(noise(8, 8)), headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "X-Request-Timeout-Ms"

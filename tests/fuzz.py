@@ -1,0 +1,90 @@
+"""Coverage-guided fuzzing of everything that reads what clients send.
+
+`python -m tests.fuzz preprocess|form|openai|infer|sources [libFuzzer options]`, such as
+`-max_total_time=600`, in an environment that has atheris. It ends at the first exception that is
+not an answer to the client.
+"""
+
+import asyncio
+import contextlib
+import sys
+from types import SimpleNamespace
+
+import atheris
+
+with atheris.instrument_imports(include=["service", "PIL", "starlette.formparsers"]):
+    from starlette.requests import Request
+
+    from model_export.model_card import Preprocessing
+    from service.api import embed, open_inference, openai, sources, tensors
+    from service.errors import ServiceError
+    from service.preprocess import preprocess
+    from service.settings import Settings
+
+RECIPE = Preprocessing(resize=36, crop=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+MAX_PIXELS = 1_000_000
+CARD = SimpleNamespace(image_size=32, embedding_dim=128)
+
+
+def _request(body: bytes, content_type: bytes) -> Request:
+    """A request whose body arrives in two parts, cut where its first byte says."""
+    cut = body[0] if body else 0
+    parts = [body[:cut], body[cut:]]
+
+    async def receive():
+        return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
+
+    app = SimpleNamespace(state=SimpleNamespace(settings=Settings()))
+    return Request(
+        {
+            "type": "http",
+            "method": "POST",
+            "path": "/",
+            "query_string": b"",
+            "headers": [(b"content-type", content_type)],
+            "app": app,
+            "state": {},
+        },
+        receive,
+    )
+
+
+def fuzz_preprocess(data: bytes) -> None:
+    picture = preprocess(data, RECIPE, MAX_PIXELS)
+    assert picture.pixels.shape == (32, 32, 3)
+
+
+def fuzz_form(data: bytes) -> None:
+    request = _request(data, b"multipart/form-data; boundary=b")
+    asyncio.run(embed._form_files(request))
+
+
+def fuzz_openai(data: bytes) -> None:
+    asked = asyncio.run(openai._parse(_request(data, b"application/json")))
+    for text in asked.input:
+        sources.decode(text, None)
+
+
+def fuzz_infer(data: bytes) -> None:
+    request = _request(data, b"application/json")
+    _, given = asyncio.run(open_inference._parse(request))
+    tensors.uploads(given, CARD)
+
+
+def fuzz_sources(data: bytes) -> None:
+    sources.decode(data.decode("utf-8", "surrogatepass" if len(data) % 2 else "replace"), None)
+
+
+def main() -> None:
+    target = globals()[f"fuzz_{sys.argv.pop(1)}"]
+
+    def one(data: bytes) -> None:
+        with contextlib.suppress(ServiceError, UnicodeDecodeError):
+            target(data)
+
+    atheris.Setup(sys.argv, one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

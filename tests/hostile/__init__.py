@@ -1,0 +1,1 @@
+"""Images made to do harm, and a client that posts them."""

@@ -1,0 +1,81 @@
+"""A few hundred of the hostile images that `make hostile` posts by the ten thousand."""
+
+from itertools import islice
+
+import pytest
+from PIL import Image
+
+from service import bombs
+from service.errors import ImageTooLarge, InvalidImage
+from service.preprocess import preprocess
+from tests.hostile.attack import Attack
+from tests.hostile.corpus import bomb, samples, scans, tiles
+from tests.images import encode, jpeg
+from tests.process import running
+from tests.service.test_preprocess import SWIN_224
+
+REFUSED = {
+    "png_over_the_limit": ImageTooLarge,
+    "png_of_empty_texts": InvalidImage,
+    "png_of_empty_pixels": InvalidImage,
+    "png_of_empty_ends": InvalidImage,
+    "png_text_bomb": InvalidImage,
+    "png_profile_bomb": InvalidImage,
+    "gif_of_comments": InvalidImage,
+    "jpeg_of_fill_bytes": InvalidImage,
+    "jpeg_of_comments": InvalidImage,
+    "jpeg_of_scans": InvalidImage,
+    "tiff_of_tiles": InvalidImage,
+    "tiff_of_one_huge_tile": ImageTooLarge,
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of some of the files that are made here
+def test_the_server_survives_and_keeps_its_vectors(artifact):
+    with running(model=artifact) as (process, address):
+        attack = Attack(address, jpeg("astronaut"))
+        attack.run(iter(list(islice(samples(seed=2), 300))), 300, clients=4)
+        assert process.poll() is None
+    statuses = attack.report.statuses()
+    assert sum(statuses.values()) == 300
+    assert set(statuses) <= {200, 400, 413, 415, 422}, attack.report.answers
+    assert attack.report.photos == 6
+    assert len(attack.report.vectors) == 1
+    (vector,) = attack.report.vectors
+    assert len(vector) == 4 * 128
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_bomb_is_refused(name):
+    with pytest.raises(REFUSED[name]):
+        preprocess(bomb(name), SWIN_224, 64_000_000)
+
+
+def test_scans_and_parts_up_to_the_limits_are_read():
+    assert preprocess(scans((32, 32), 20), SWIN_224, 10_000).format == "jpeg"
+    assert preprocess(tiles(10_000), SWIN_224, 10_000).format == "tiff"
+
+
+@pytest.mark.parametrize("size", [(1, 65_536), (65_536, 1)])
+def test_a_line_of_pixels_is_refused(size):
+    with pytest.raises(ImageTooLarge, match="a side"):
+        preprocess(encode(Image.new("L", size)), SWIN_224, 64_000_000)
+    longest = Image.new("L", tuple(min(side, 65_535) for side in size))
+    assert preprocess(encode(longest), SWIN_224, 64_000_000).format == "png"
+
+
+def test_a_file_can_be_read_as_often_as_its_length_allows():
+    file = bombs.MeteredFile(bytes(512 * 100))
+    for _ in range(10_100):
+        file.read(1)
+    with pytest.raises(InvalidImage, match="small parts"):
+        file.read(1)
+
+
+def test_an_image_that_memory_cannot_hold_is_too_large(monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.Image.Image.resize", fail)
+    with pytest.raises(ImageTooLarge, match="memory"):
+        preprocess(jpeg("china"), SWIN_224, 64_000_000)
