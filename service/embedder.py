@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from service import model, resources
+from service import memory, model, resources
 from service.batcher import Batcher, Decode, Embedding, Job
 from service.errors import ArtifactError, RequestTimeout, ServiceError
 from service.metrics import Metrics
@@ -45,6 +45,7 @@ class Embedder:
         self._exact = settings.preprocess == "exact"
         self._metrics = metrics
         self._warm_run_s = self._warm_up()
+        memory.give_back()  # loading parses and packs the weights, and frees as much as it keeps
         self._decoders = (
             ThreadPoolExecutor(plan.decode_threads, thread_name_prefix="decode")
             if plan.decode_threads

@@ -1,13 +1,11 @@
 """The phases of a running service: starting, serving, draining; failed if it cannot go on."""
 
 import asyncio
-import contextlib
-import ctypes
-import gc
 import logging
 import time
 from enum import Enum
 
+from service import memory
 from service.embedder import Embedder
 from service.errors import EngineError, NotReady, ReloadFailed
 from service.metrics import Metrics
@@ -16,13 +14,6 @@ from service.settings import Settings
 WATCH_S = 0.5
 
 logger = logging.getLogger(__name__)
-
-
-def _return_memory() -> None:
-    """Have what nobody refers to any more freed, and glibc give it back to the system."""
-    gc.collect()
-    with contextlib.suppress(AttributeError, OSError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 class Phase(Enum):
@@ -102,7 +93,7 @@ class Lifecycle:
             logger.info("serving %s instead of %s", new.model.digest, old.model.digest)
             await asyncio.to_thread(old.close)
             del old
-            await asyncio.to_thread(_return_memory)
+            await asyncio.to_thread(memory.give_back)
 
     def ask_reload(self) -> None:
         """Reload in the background; how it went is in the log and the metrics."""

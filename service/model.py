@@ -113,6 +113,8 @@ def _session(path: Path, device: str, threads: int) -> ort.InferenceSession:
     # A spinning thread takes the decoder's core (measured: docs/decisions.md).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.use_env_allocators", "1")
+    # A pattern keeps a run's activations in one block of its own; the shared arena needs less.
+    options.enable_mem_pattern = False
     options.log_severity_level = 3
     try:
         session = ort.InferenceSession(path, options, providers=[PROVIDERS[device]])
