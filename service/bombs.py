@@ -79,9 +79,11 @@ def _tiff_parts(data: bytes) -> int:
         (at,) = struct.unpack_from(order + first, data)
         (entries,) = struct.unpack_from(order + length, data, at)
         at += struct.calcsize(order + length)
-        table = data[at : at + entries * struct.calcsize(order + entry)]
-        tags = list(struct.iter_unpack(order + entry, table))
-    except struct.error:
+    except (OverflowError, struct.error):
         return 0
+    # A directory may claim more entries than there are; Pillow takes those that are there.
+    size = struct.calcsize(order + entry)
+    there = min(entries, max(0, len(data) - at) // size)
+    tags = struct.iter_unpack(order + entry, data[at : at + there * size])
     offsets = {STRIP_OFFSETS, TILE_OFFSETS}
     return max((count for tag, _, count, _ in tags if tag in offsets), default=0)

@@ -64,6 +64,19 @@ def test_a_line_of_pixels_is_refused(size):
     assert preprocess(encode(longest), SWIN_224, 64_000_000).format == "png"
 
 
+def test_a_directory_that_claims_too_many_entries_hides_no_parts():
+    data = bytearray(tiles(200_000))
+    data[8:10] = b"\xff\xff"
+    with pytest.raises(InvalidImage, match="200000 parts"):
+        bombs.check(bytes(data))
+
+
+def test_a_directory_beyond_what_a_file_can_have():
+    """Found by fuzzing: a BigTIFF whose offset is over 2**63."""
+    with pytest.raises(InvalidImage):
+        preprocess(b"II+\0\x08\0\0\0" + b"\x97" * 32, SWIN_224, 10_000)
+
+
 def test_a_file_can_be_read_as_often_as_its_length_allows():
     file = bombs.MeteredFile(bytes(512 * 100))
     for _ in range(10_100):
