@@ -20,6 +20,7 @@ from service.api import (
     models,
     open_inference,
     openai,
+    openapi,
     playground,
 )
 from service.api.auth import authorise
@@ -65,6 +66,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
             task.add_done_callback(lambda _: on_failure() if lifecycle.failure else None)
         grpc_server = None
         try:
+            app.state.fetcher = _fetcher(settings)
             if settings.grpc_port is not None:
                 grpc_server = await _start_grpc(app.state)
         except StartError as error:
@@ -89,7 +91,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     app.state.settings = settings
     app.state.metrics = watched
     app.state.lifecycle = lifecycle
-    app.state.fetcher = _fetcher(settings)
+    app.state.fetcher = None
     errors.install(app)
     guard = [Depends(authorise)] if settings.api_keys else []
     for door in (embed, openai, open_inference, models):
@@ -100,6 +102,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     for door in (docs, health, playground):
         app.include_router(door.router)
     app.include_router(open_inference.probes)
+    openapi.install(app)
     app.mount(docs.ASSETS, docs.files)
     app.add_middleware(Bounded, limit=settings.max_request_bytes)
     if settings.cors_origins:
@@ -117,8 +120,12 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
 def _fetcher(settings: Settings) -> "Fetcher | None":
     if not settings.allow_image_urls:
         return None
-    from service.fetch import Fetcher  # needs the urls extra
-
+    try:
+        from service.fetch import Fetcher
+    except ImportError as error:
+        raise StartError(
+            "SWIN_ALLOW_IMAGE_URLS needs the urls extra: pip install swin-embed[urls]"
+        ) from error
     return Fetcher(settings)
 
 

@@ -105,6 +105,12 @@ class ClientLeft(ServiceError):
     status, code = 499, "client_left"
 
 
+class InternalError(ServiceError):
+    """The service failed on this request; its log says how."""
+
+    status, code, type = 500, "internal_error", "server_error"
+
+
 class NotReady(ServiceError):
     """The service is starting, draining, or its engine failed."""
 

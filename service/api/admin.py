@@ -4,12 +4,18 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from service.api.openapi import error_responses
+from service.errors import NotReady, ReloadFailed
 from service.lifecycle import Lifecycle
 
 router = APIRouter(tags=["admin"])
 
 
-@router.post("/admin/reload", summary="Load the model file again and serve it from now on")
+@router.post(
+    "/admin/reload",
+    summary="Load the model file again and serve it from now on",
+    responses=error_responses([NotReady, ReloadFailed]),
+)
 async def reload(request: Request) -> dict[str, Any]:
     """Answer once the new model serves; a file that cannot is refused with 409."""
     lifecycle: Lifecycle = request.app.state.lifecycle

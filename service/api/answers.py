@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fastapi import Request
-from starlette.datastructures import State
 
 from service import traces
 from service.batcher import Embedding
@@ -49,7 +48,8 @@ async def embed_all(request: Request, uploads: Sequence[Upload]) -> list[Embeddi
     request.state.embedder = embedder(request)
     timeout_s = _timeout_s(request)
     with abandonable(request):
-        embeddings = await compute(request.app.state, uploads, timeout_s)
+        settings: Settings = request.app.state.settings
+        embeddings = await compute(request.state.embedder, settings, uploads, timeout_s)
     request.state.stages = stages(embeddings)
     traces.record(request.state.stages)
     return embeddings
@@ -81,19 +81,22 @@ def abandonable(request: Request) -> Iterator[None]:
         del request.state.abandon
 
 
-async def compute(service: State, uploads: Sequence[Upload], timeout_s: float) -> list[Embedding]:
+async def compute(
+    embedder: Embedder, settings: Settings, uploads: Sequence[Upload], timeout_s: float
+) -> list[Embedding]:
     """Embed a request's images, as a whole: the first error ends it and drops what is left.
 
     Args:
-        service: the state of the application.
+        embedder: what embeds them; the one whose card the caller answers with.
+        settings: the limits of a request.
         uploads: the request's images.
         timeout_s: seconds after which no answer is of use.
 
     Raises:
         ServiceError: with the `param` of the image at fault.
     """
-    allow(service, len(uploads))
-    futures = service.lifecycle.embedder.submit([upload.data for upload in uploads], timeout_s)
+    allow(settings, len(uploads))
+    futures = embedder.submit([upload.data for upload in uploads], timeout_s)
     answers = [asyncio.wrap_future(future) for future in futures]
     try:
         async with asyncio.timeout(timeout_s):
@@ -110,13 +113,12 @@ async def compute(service: State, uploads: Sequence[Upload], timeout_s: float) -
     return [answer.result() for answer in answers]
 
 
-def allow(service: State, images: int) -> None:
+def allow(settings: Settings, images: int) -> None:
     """Check a request's number of images, before more is done for them.
 
     Raises:
         TooManyImages: more than `SWIN_MAX_IMAGES_PER_REQUEST`.
     """
-    settings: Settings = service.settings
     if images > settings.max_images_per_request:
         raise TooManyImages(
             f"{images} images in a request, at most {settings.max_images_per_request} allowed"

@@ -4,13 +4,14 @@ from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 
 from service.api.accept import best
 from service.api.answers import Upload, embed_all, embedder, encoding
-from service.api.openapi import EMBEDDING_ERRORS, error_responses
+from service.api.openapi import EMBEDDING_ERRORS, EMBEDDING_HEADERS, error_responses, header
 from service.api.vectors import Dtype, rows
 from service.errors import InvalidRequest, NotAcceptable, TooManyImages, UnsupportedMediaType
 from service.preprocess import SIGNATURE_BYTES, may_be_image
@@ -30,22 +31,48 @@ DTYPES = (
 JSON, RAW, NPY = "application/json", "application/octet-stream", "application/x-npy"
 
 
-BINARY = {"type": "string", "format": "binary"}
+class EmbedResponse(BaseModel):
+    """Vectors in the order of the images; integers where `dtype` is int8 or binary."""
+
+    model: str
+    dimensions: int
+    embeddings: list[list[float]]
+    scales: list[float] = Field([], description="only of int8: what a step of each vector is worth")
+
+
+def _binary(description: str) -> dict[str, str]:
+    return {"type": "string", "format": "binary", "description": description}
+
+
+IMAGE_FILE = _binary("an image file: JPEG, PNG, WebP or another format of the README")
+RAW_ROWS = _binary("rows one after the other, little-endian, of dtype; see X-Embedding-Shape")
+NPY_FILE = _binary("a NumPy file, format 1.0, of the rows")
+HEADERS = {
+    "X-Embedding-Shape": header(
+        "string", "`n,width`: vectors, and numbers (of binary, bytes) each"
+    ),
+    "X-Embedding-Scales": header("string", "only of int8: comma-separated, one a vector"),
+    **EMBEDDING_HEADERS,
+}
 
 
 @router.post(
     "/embed",
     summary="Embed one image or several",
     responses={
-        200: {"content": {RAW: {"schema": BINARY}, NPY: {"schema": BINARY}}},
-        **error_responses([*EMBEDDING_ERRORS, NotAcceptable]),
+        200: {
+            "model": EmbedResponse,
+            "content": {RAW: {"schema": RAW_ROWS}, NPY: {"schema": NPY_FILE}},
+            "headers": HEADERS,
+        },
+        **error_responses([*EMBEDDING_ERRORS, UnsupportedMediaType, NotAcceptable]),
     },
     openapi_extra={
         "requestBody": {
             "required": True,
             "content": {
-                "image/*": {"schema": {"type": "string", "format": "binary"}},
-                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+                "image/*": {"schema": IMAGE_FILE},
+                "application/octet-stream": {"schema": IMAGE_FILE},
                 "multipart/form-data": {
                     "schema": {
                         "type": "object",
@@ -53,10 +80,11 @@ BINARY = {"type": "string", "format": "binary"}
                         "properties": {
                             "files": {
                                 "type": "array",
-                                "items": {"type": "string", "format": "binary"},
+                                "minItems": 1,
+                                "items": IMAGE_FILE,
                             }
                         },
-                    }
+                    },
                 },
             },
         }
@@ -141,13 +169,19 @@ async def _form_files(request: Request) -> list[Upload]:
     parser = _FormParser(request, settings)
     try:
         form = await parser.parse()
-        files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
+        files = form.getlist("files")
         if not files:
             raise InvalidRequest("the form has no file part named files", param="files")
-        return [Upload(f"files[{i}]", await file.read()) for i, file in enumerate(files)]
+        return [await _upload(f"files[{i}]", file) for i, file in enumerate(files)]
     except MultiPartException as error:
         if error.message.startswith("Too many files"):
             raise TooManyImages(error.message) from error
         raise InvalidRequest(f"the form cannot be read: {error.message}") from error
     finally:
         parser.close()
+
+
+async def _upload(param: str, file: UploadFile | str) -> Upload:
+    if isinstance(file, str):
+        raise InvalidRequest("this part is no file: it has no filename", param=param)
+    return Upload(param, await file.read())

@@ -11,7 +11,14 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from service.api.open_inference import PREFIX
-from service.errors import ClientLeft, InvalidApiKey, InvalidRequest, RequestTooLarge, ServiceError
+from service.errors import (
+    ClientLeft,
+    InternalError,
+    InvalidApiKey,
+    InvalidRequest,
+    RequestTooLarge,
+    ServiceError,
+)
 
 
 def install(app: FastAPI) -> None:
@@ -96,10 +103,10 @@ async def _client_left(request: Request, error: Exception) -> Response:
 async def _internal_error(request: Request, error: Exception) -> Response:
     return error_response(
         request,
-        500,
+        InternalError.status,
         "the service failed on this request",
-        type_="server_error",
-        code="internal_error",
+        type_=InternalError.type,
+        code=InternalError.code,
         headers={  # this one passes the middleware by
             "X-Request-Id": request.state.request_id,
             "X-Content-Type-Options": "nosniff",

@@ -17,7 +17,8 @@ REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 LINGER_S = 5.0
 
-PROBES = {"health", "metrics"}
+QUIET = {"docs", "health", "metrics", "playground"}
+"""Doors whose requests nobody reads about: probes, scrapes, and the files of pages."""
 
 logger = logging.getLogger(__name__)
 
@@ -82,11 +83,11 @@ def server_timing(stages: dict[str, float]) -> str:
 def log_request(
     identifier: str, door: str, status: int, seconds: float, state: dict[str, object]
 ) -> None:
-    """One line for an answered request, probes only at debug level.
+    """One line for an answered request, of quiet doors only at debug level.
 
     Nothing of it is the client's own text but the request id, whose characters are harmless.
     """
-    level = logging.DEBUG if door in PROBES else logging.INFO
+    level = logging.DEBUG if door in QUIET else logging.INFO
     if not logger.isEnabledFor(level):
         return
     fields = {

@@ -10,13 +10,22 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.config import JsonDict
 from starlette.responses import JSONResponse, Response
 
 from model_export import __version__
-from model_export.model_card import EMBEDDING, ModelCard
+from model_export.model_card import EMBEDDING, PIXELS, ModelCard
 from service.api import health, tensors
 from service.api.answers import embed_all, embedder, encoding
-from service.api.openapi import EMBEDDING_ERRORS, error_responses, schema_of
+from service.api.openapi import (
+    EMBEDDING_ERRORS,
+    EMBEDDING_HEADERS,
+    MODEL_NAME,
+    TINY_IMAGE,
+    error_responses,
+    header,
+    schema_of,
+)
 from service.api.tensors import Tensor
 from service.api.vectors import rows
 from service.errors import InvalidRequest, ModelNotFound, NotReady
@@ -34,6 +43,12 @@ class V2Error(BaseModel):
     error: str
 
 
+def _parameters(**types: str) -> Any:  # noqa: ANN401 - as Field is
+    """Parameters of any name, those that matter here of these types."""
+    properties: JsonDict = {name: {"type": type_} for name, type_ in types.items()}
+    return Field({}, json_schema_extra={"properties": properties})
+
+
 class InferParameters(BaseModel):
     """Parameters that matter here; others are ignored."""
 
@@ -43,26 +58,26 @@ class InferParameters(BaseModel):
 class InputTensor(InferParameters):
     """An input; `data` stays out where it follows in binary."""
 
-    name: str
+    name: str = Field(json_schema_extra={"enum": [tensors.IMAGE, PIXELS]})
     shape: list[Annotated[int, Field(ge=0)]]
-    datatype: str
-    parameters: dict[str, Any] = {}
+    datatype: str = Field(json_schema_extra={"enum": ["BYTES", "UINT8"]})
+    parameters: dict[str, Any] = _parameters(binary_data_size="integer")
     data: list[Any] | None = None
 
 
 class OutputRequest(InferParameters):
     """An output that is asked for."""
 
-    name: str
-    parameters: dict[str, Any] = {}
+    name: str = Field(json_schema_extra={"enum": [EMBEDDING]})
+    parameters: dict[str, Any] = _parameters(binary_data="boolean")
 
 
 class InferRequest(InferParameters):
     """A request to embed images."""
 
     id: str | None = None
-    parameters: dict[str, Any] = {}
-    inputs: list[InputTensor] = Field(min_length=1)
+    parameters: dict[str, Any] = _parameters(normalize="boolean", binary_data_output="boolean")
+    inputs: list[InputTensor] = Field(min_length=1, json_schema_extra={"maxItems": 1})
     outputs: list[OutputRequest] = []
 
 
@@ -114,7 +129,9 @@ class ModelMetadata(BaseModel):
 NOT_READY = error_responses([NotReady], V2Error)
 NOT_FOUND = error_responses([ModelNotFound, NotReady], V2Error)
 
-Name = Annotated[str, Path(description="the served model")]
+Name = Annotated[
+    str, Path(description="the served model", json_schema_extra={"enum": [MODEL_NAME]})
+]
 VERSIONED = {
     "parameters": [
         {
@@ -122,7 +139,7 @@ VERSIONED = {
             "in": "path",
             "required": True,
             "description": f"the model's version, which is {tensors.VERSION}",
-            "schema": {"type": "string"},
+            "schema": {"type": "string", "enum": [tensors.VERSION]},
         }
     ]
 }
@@ -188,11 +205,26 @@ BINARY = {
     "format": "binary",
     "description": f"{HEADER_LENGTH} bytes of JSON, then the tensors",
 }
+EXAMPLES = {
+    "image": {
+        "summary": "an encoded image, as base64",
+        "value": {
+            "inputs": [
+                {
+                    "name": "image",
+                    "shape": [1],
+                    "datatype": "BYTES",
+                    "data": [TINY_IMAGE.partition(",")[2]],
+                }
+            ]
+        },
+    }
+}
 BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": schema_of(InferRequest)},
+            "application/json": {"schema": schema_of(InferRequest), "examples": EXAMPLES},
             "application/octet-stream": {"schema": BINARY},
         },
     }
@@ -203,10 +235,10 @@ INFER: dict[str, Any] = {
             "model": InferResponse,
             "content": {"application/octet-stream": {"schema": BINARY}},
             "headers": {
-                HEADER_LENGTH: {
-                    "description": "bytes of JSON before the tensors, in a binary answer",
-                    "schema": {"type": "integer"},
-                }
+                HEADER_LENGTH: header(
+                    "integer", "bytes of JSON before the tensors, in a binary answer"
+                ),
+                **EMBEDDING_HEADERS,
             },
         },
         **error_responses([*EMBEDDING_ERRORS, ModelNotFound], V2Error),
@@ -223,8 +255,8 @@ INFER: dict[str, Any] = {
 )
 async def infer(request: Request, name: Name) -> Response:
     """Embed the elements of `image` or `pixels`; vectors have unit length unless told otherwise."""
-    card = _model(request, name)
     asked, given = await _parse(request)
+    card = _model(request, name)  # after the last wait: it is this model that embeds
     tensors.check_outputs([output.name for output in asked.outputs])
     normalize = tensors.normalize(asked.parameters)
     binary = _wants_binary(asked)

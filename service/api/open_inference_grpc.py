@@ -15,12 +15,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from starlette.datastructures import State
 
 from model_export import __version__
-from model_export.model_card import EMBEDDING, ModelCard
+from model_export.model_card import EMBEDDING
 from service.api import answers, auth, tensors
 from service.api.middleware import log_request, request_id, server_timing
 from service.api.proto import open_inference_pb2 as pb
 from service.api.tensors import Tensor
 from service.api.vectors import rows
+from service.embedder import Embedder
 from service.errors import InvalidRequest, ServiceError, StartError
 
 SERVICE = "inference.GRPCInferenceService"
@@ -104,7 +105,7 @@ class _Door:
         return pb.ServerReadyResponse(ready=await _ready(self._service))
 
     async def model_ready(self, request: pb.ModelReadyRequest, _: Trace) -> pb.ModelReadyResponse:
-        self._model(request.name, request.version)
+        self._embedder(request.name, request.version)
         return pb.ModelReadyResponse(ready=await _ready(self._service))
 
     async def server_metadata(
@@ -117,7 +118,7 @@ class _Door:
     async def model_metadata(
         self, request: pb.ModelMetadataRequest, _: Trace
     ) -> pb.ModelMetadataResponse:
-        card = self._model(request.name, request.version)
+        card = self._embedder(request.name, request.version).card
         metadata = pb.ModelMetadataResponse.TensorMetadata
         return pb.ModelMetadataResponse(
             name=card.name,
@@ -130,14 +131,14 @@ class _Door:
     async def model_infer(
         self, request: pb.ModelInferRequest, trace: Trace
     ) -> pb.ModelInferResponse:
-        card = self._model(request.model_name, request.model_version)
+        embedder = self._embedder(request.model_name, request.model_version)
+        card = embedder.card
         tensors.check_outputs([output.name for output in request.outputs])
         normalize = tensors.normalize(_parameters(request.parameters))
         uploads = tensors.uploads(_tensors(request), card)
         trace["images"] = len(uploads)
-        embeddings = await answers.compute(
-            self._service, uploads, self._service.settings.request_timeout_s
-        )
+        settings = self._service.settings
+        embeddings = await answers.compute(embedder, settings, uploads, settings.request_timeout_s)
         started = time.monotonic()
         vectors = rows(embeddings, normalize=normalize).array
         output = pb.ModelInferResponse.InferOutputTensor(
@@ -155,10 +156,10 @@ class _Door:
         trace["stages"] = answers.stages(embeddings) | {"encode": encode_s}
         return response
 
-    def _model(self, name: str, version: str) -> ModelCard:
-        card: ModelCard = self._service.lifecycle.embedder.card
-        tensors.check_model(card, name, version)
-        return card
+    def _embedder(self, name: str, version: str) -> Embedder:
+        embedder: Embedder = self._service.lifecycle.embedder
+        tensors.check_model(embedder.card, name, version)
+        return embedder
 
 
 class _Health(health_pb2_grpc.HealthServicer):

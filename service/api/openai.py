@@ -8,8 +8,17 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from starlette.responses import Response
 
+from model_export.model_card import ModelCard
 from service.api.answers import Upload, allow, embed_all, embedder, encoding
-from service.api.openapi import EMBEDDING_ERRORS, error_responses, schema_of
+from service.api.openapi import (
+    EMBEDDING_ERRORS,
+    EMBEDDING_HEADERS,
+    MODEL_DIMENSIONS,
+    MODEL_NAME,
+    TINY_IMAGE,
+    error_responses,
+    schema_of,
+)
 from service.api.sources import decode, is_address
 from service.api.vectors import rows
 from service.batcher import Vector
@@ -23,7 +32,11 @@ from service.errors import (
 
 router = APIRouter(tags=["openai"])
 
-IMAGE = {"type": "string", "description": "data URI, base64, or an http(s) URL where allowed"}
+IMAGE = {
+    "type": "string",
+    "format": "image",
+    "description": "data URI, base64, or an http(s) URL where allowed",
+}
 
 
 def _listed(value: object) -> object:
@@ -41,13 +54,34 @@ class EmbeddingsRequest(BaseModel):
         Field(min_length=1),
         WithJsonSchema({"anyOf": [IMAGE, {"type": "array", "minItems": 1, "items": IMAGE}]}),
     ]
-    model: str | None = Field(None, description="the served model, if given")
+    model: str | None = Field(
+        None,
+        description="the served model, if given",
+        json_schema_extra={"enum": [MODEL_NAME, None]},
+    )
     encoding_format: Literal["float", "base64"] = Field(
         "float", description="base64 is of little-endian float32"
     )
-    dimensions: int | None = Field(None, description="the model's own, if given")
+    dimensions: int | None = Field(
+        None,
+        description="the model's own, if given",
+        json_schema_extra={"enum": [MODEL_DIMENSIONS, None]},
+    )
     modality: Literal["image"] = "image"
     user: str | None = None
+
+
+EXAMPLES = {
+    "one": {"summary": "one image", "value": {"model": MODEL_NAME, "input": TINY_IMAGE}},
+    "many": {
+        "summary": "two images, packed",
+        "value": {
+            "model": MODEL_NAME,
+            "input": [TINY_IMAGE, TINY_IMAGE],
+            "encoding_format": "base64",
+        },
+    },
+}
 
 
 class EmbeddingObject(BaseModel):
@@ -78,32 +112,27 @@ class EmbeddingsResponse(BaseModel):
     "/v1/embeddings",
     summary="Embed images the way OpenAI clients ask",
     responses={
-        200: {"model": EmbeddingsResponse},
-        **error_responses([*EMBEDDING_ERRORS, ModelNotFound]),
+        200: {"model": EmbeddingsResponse, "headers": EMBEDDING_HEADERS},
+        **error_responses([*EMBEDDING_ERRORS, UnsupportedMediaType, ModelNotFound]),
     },
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": schema_of(EmbeddingsRequest)}},
+            "content": {
+                "application/json": {"schema": schema_of(EmbeddingsRequest), "examples": EXAMPLES}
+            },
         }
     },
 )
 async def embeddings(request: Request) -> Response:
     """Embed one image or a list of them, each a data URI, bare base64, or an allowed URL."""
     asked = await _parse(request)
-    card = embedder(request).card
-    if asked.model not in {None, card.name}:
-        raise ModelNotFound(
-            f"the model {asked.model!r} is not served; {card.name} is", param="model"
-        )
-    if asked.dimensions not in {None, card.embedding_dim}:
-        raise InvalidRequest(
-            f"Swin embeddings cannot be cut: {card.name} has {card.embedding_dim} dimensions; "
-            "leave dimensions out",
-            param="dimensions",
-        )
-    allow(request.app.state, len(asked.input))
-    answers = await embed_all(request, await _uploads(request, asked.input))
+    _check(asked, embedder(request).card)
+    allow(request.app.state.settings, len(asked.input))
+    uploads = await _uploads(request, asked.input)
+    card = embedder(request).card  # after the last wait: it is this model that embeds
+    _check(asked, card)
+    answers = await embed_all(request, uploads)
     with encoding(request):
         vectors = rows(answers, normalize=True).array
         data = [
@@ -134,6 +163,19 @@ async def _parse(request: Request) -> EmbeddingsRequest:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise InvalidRequest(first["msg"], param=_param(first["loc"])) from error
+
+
+def _check(asked: EmbeddingsRequest, card: ModelCard) -> None:
+    if asked.model not in {None, card.name}:
+        raise ModelNotFound(
+            f"the model {asked.model!r} is not served; {card.name} is", param="model"
+        )
+    if asked.dimensions not in {None, card.embedding_dim}:
+        raise InvalidRequest(
+            f"Swin embeddings cannot be cut: {card.name} has {card.embedding_dim} dimensions; "
+            "leave dimensions out",
+            param="dimensions",
+        )
 
 
 def _param(loc: tuple[int | str, ...]) -> str | None:

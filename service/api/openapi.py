@@ -1,8 +1,11 @@
 """What the doors tell OpenAPI of their answers: each status with its codes and examples."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
+from fastapi import FastAPI
 from pydantic import BaseModel
 
 from service import errors
@@ -31,13 +34,51 @@ EMBEDDING_ERRORS: Sequence[type[ServiceError]] = (
     errors.RequestTooLarge,
     errors.ImageTooLarge,
     errors.TooManyImages,
-    errors.UnsupportedMediaType,
     errors.InvalidImage,
     errors.QueueFull,
     errors.NotReady,
     errors.RequestTimeout,
 )
 """What any door that embeds images may answer with."""
+
+CONNECTION_ERRORS: Sequence[type[ServiceError]] = (
+    errors.SlowRequest,
+    errors.HeadTooLarge,
+    errors.NotReady,
+)
+"""What a connection may end in before any door is asked; see `service.connections`."""
+
+MODEL_NAME, MODEL_DIMENSIONS = "{model}", "{dimensions}"
+"""Placeholders in what the doors tell, for the model that is served."""
+
+V2_ERROR = "V2Error"
+
+TINY_IMAGE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR42mN4FqDx64"
+    "QNk5PGApUbcgAq/AWDfTJdgAAAAABJRU5ErkJggg=="
+)
+"""A 2 x 2 PNG, for examples that run."""
+
+
+def header(type_: str, description: str) -> dict[str, Any]:
+    """A response header."""
+    return {"description": description, "schema": {"type": type_}}
+
+
+REQUEST_ID = header("string", "the client's own X-Request-Id, or a new one; also in the log")
+REQUEST_ID_REF = "#/components/headers/X-Request-Id"
+
+EMBEDDING_HEADERS = {
+    "Server-Timing": header("string", "milliseconds in decode, queue, inference and encode"),
+    "X-Model-Digest": header("string", "sha256 of the model file that computed the vectors"),
+}
+
+RETRY_AFTER = {"Retry-After": header("integer", "seconds after which trying again makes sense")}
+ERROR_HEADERS: Mapping[type[ServiceError], dict[str, Any]] = {
+    errors.InvalidApiKey: {"WWW-Authenticate": header("string", "Bearer")},
+    errors.QueueFull: RETRY_AFTER,
+    errors.NotReady: RETRY_AFTER,
+}
 
 
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -62,17 +103,89 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
 def error_responses(
     kinds: Sequence[type[ServiceError]], model: type[BaseModel] = Error
 ) -> Responses:
-    """The statuses of some errors, each with its codes, for a route's `responses`."""
+    """The statuses of some errors, each with its codes and examples, for a route's `responses`."""
     responses: Responses = {}
     for kind in kinds:
-        says = f"`{kind.code}`: {' '.join((kind.__doc__ or '').split())}"
-        known = responses.setdefault(kind.status, {"model": model, "description": ""})
-        known["description"] = "\n\n".join(filter(None, (known["description"], says)))
-        if kind in {errors.QueueFull, errors.NotReady}:
-            known["headers"] = {
-                "Retry-After": {
-                    "description": "seconds after which trying again makes sense",
-                    "schema": {"type": "integer"},
-                }
-            }
+        response = responses.setdefault(kind.status, {"model": model})
+        _add(response, kind, model.__name__)
     return responses
+
+
+def install(app: FastAPI) -> None:
+    """Have the app's OpenAPI document tell what no door knows by itself.
+
+    That is the errors and headers that all doors have, and the served model, in whose place the
+    document has a made-up name until it is loaded. Each status is listed where it can be given and
+    nowhere else: FastAPI's own 422 is a 400 here.
+    """
+    plain = app.openapi
+
+    @lru_cache(maxsize=1)
+    def document(name: str, dimensions: int) -> dict[str, Any]:
+        whole = copy.deepcopy(plain())
+        for schema in ("HTTPValidationError", "ValidationError"):
+            whole["components"]["schemas"].pop(schema, None)
+        whole["components"]["headers"] = {"X-Request-Id": REQUEST_ID}
+        for path, operations in whole["paths"].items():
+            for operation in operations.values():
+                _complete(operation, V2_ERROR if path.startswith("/v2") else Error.__name__)
+        filled = _fill(whole, {MODEL_NAME: name, MODEL_DIMENSIONS: dimensions})
+        assert isinstance(filled, dict)  # noqa: S101 - as it went in
+        return filled
+
+    def current() -> dict[str, Any]:
+        try:
+            card = app.state.lifecycle.embedder.card
+        except errors.NotReady:
+            return document("swin_nano_patch4_window7_224", 512)
+        return document(card.name, card.embedding_dim)
+
+    app.openapi = current  # type: ignore[method-assign]
+
+
+def _complete(operation: dict[str, Any], own_error: str) -> None:
+    """Add the errors that any operation can end in, and the headers of every answer."""
+    responses: dict[str, dict[str, Any]] = operation["responses"]
+    validation = responses.get("422", {}).get("content", {}).get("application/json", {})
+    if "HTTPValidationError" in validation.get("schema", {}).get("$ref", ""):
+        del responses["422"]
+    everywhere = [(kind, Error.__name__) for kind in CONNECTION_ERRORS]
+    everywhere.append((errors.InternalError, own_error))
+    if "security" in operation:
+        everywhere.append((errors.InvalidApiKey, own_error))
+    for kind, model in everywhere:
+        _add(responses.setdefault(str(kind.status), {}), kind, model)
+    for status in sorted(responses):
+        response = responses.pop(status)
+        named = {} if status in {"408", "431"} else {"X-Request-Id": {"$ref": REQUEST_ID_REF}}
+        responses[status] = response | {"headers": response.get("headers", {}) | named}
+
+
+def _add(response: dict[str, Any], kind: type[ServiceError], model: str) -> None:
+    """Add an error to what is told of its status."""
+    means = " ".join((kind.__doc__ or "").split())
+    says = f"`{kind.code}`: {means}"
+    told = response.get("description", "")
+    if says not in told:
+        response["description"] = f"{told}\n\n{says}" if told else says
+    body = response.setdefault("content", {}).setdefault("application/json", {})
+    detail = {"message": means, "type": kind.type, "param": None, "code": kind.code}
+    error = means if model == V2_ERROR else detail
+    name = kind.code if model != V2_ERROR else f"{kind.code} of the protocol"
+    body.setdefault("examples", {})[name] = {"summary": kind.code, "value": {"error": error}}
+    own = {"$ref": f"#/components/schemas/{model}"}
+    if "schema" in body and body["schema"] != own:
+        body["schema"] = {"anyOf": [body["schema"], own]}
+    elif "model" not in response:
+        body["schema"] = own
+    if header := ERROR_HEADERS.get(kind):
+        response.setdefault("headers", {}).update(header)
+
+
+def _fill(node: object, values: Mapping[str, object]) -> object:
+    """Replace the placeholders of a document."""
+    if isinstance(node, list):
+        return [_fill(item, values) for item in node]
+    if isinstance(node, dict):
+        return {key: _fill(value, values) for key, value in node.items()}
+    return values.get(node, node) if isinstance(node, str) else node

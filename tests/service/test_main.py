@@ -152,3 +152,18 @@ def test_a_hung_engine_ends_the_process_with_status_1(artifact):
             urllib.request.urlopen(request, timeout=SOON)
         assert get(f"{address}/health/live") == 200
         assert process.wait(SOON) == 1
+
+
+def test_urls_without_their_extra_are_one_line_and_status_1(artifact, tmp_path):
+    (tmp_path / "httpcore2.py").write_text("raise ImportError")
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "--port=0", "--allow-image-urls", "--image-url-hosts=*"],
+        env=os.environ | {"SWIN_MODEL": str(artifact), "PYTHONPATH": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=SOON,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "swin-embed: SWIN_ALLOW_IMAGE_URLS needs the urls extra" in done.stderr

@@ -119,6 +119,12 @@ BAD = {
     "JSON": (b"{}", {"Content-Type": "application/json"}, 415, "unsupported_media_type"),
     "a form without a boundary": (b"--x", {"Content-Type": "multipart/form-data"})
     + (400, "invalid_request"),
+    "a form whose file has no name": (
+        b'--x\r\nContent-Disposition: form-data; name="files"\r\n\r\nabc\r\n--x--\r\n',
+        {"Content-Type": "multipart/form-data; boundary=x"},
+        400,
+        "invalid_request",
+    ),
     "a form that breaks off": (
         b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\nabc',
         {"Content-Type": "multipart/form-data; boundary=x"},

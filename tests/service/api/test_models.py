@@ -1,5 +1,7 @@
 import hashlib
 
+import pytest
+
 
 def test_models_come_from_the_card(client, artifact):
     (model,) = client.get("/v1/models").json()["data"]
@@ -26,8 +28,45 @@ def test_docs_need_no_other_host(client):
         assert client.get(f"/docs/assets/{name}").status_code == 200
 
 
-def test_openapi_tells_the_errors_of_every_door(client):
-    paths = client.get("/openapi.json").json()["paths"]
-    for path in ("/embed", "/v1/embeddings", "/v2/models/{name}/infer"):
-        told = set(paths[path]["post"]["responses"])
-        assert {"200", "400", "413", "415", "422", "429", "503", "504"} <= told
+EVERYWHERE = {"408", "431", "500", "503"}
+EMBEDDING = EVERYWHERE | {"200", "400", "413", "422", "429", "504"}
+TOLD = {
+    ("/embed", "post"): EMBEDDING | {"406", "415"},
+    ("/v1/embeddings", "post"): EMBEDDING | {"404", "415"},
+    ("/v2/models/{name}/infer", "post"): EMBEDDING | {"404"},
+    ("/v2/models/{name}", "get"): EVERYWHERE | {"200", "404"},
+    ("/v1/models", "get"): EVERYWHERE | {"200"},
+    ("/health/live", "get"): EVERYWHERE | {"200"},
+}
+
+
+@pytest.mark.parametrize(("door", "told"), TOLD.items(), ids=[path for path, _ in TOLD])
+def test_openapi_tells_each_status_a_door_can_give_and_no_other(serve, door, told):
+    path, method = door
+    for client, more in ((serve(), set()), (serve(api_keys="secret"), {"401"})):
+        operation = client.get("/openapi.json").json()["paths"][path][method]
+        opened = path.startswith("/health")
+        assert set(operation["responses"]) == (told if opened else told | more)
+
+
+def test_openapi_gives_every_error_an_example_of_its_shape(client):
+    document = client.get("/openapi.json").json()
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                if int(status) < 400:
+                    continue
+                for example in response["content"]["application/json"]["examples"].values():
+                    of_v2 = isinstance(example["value"]["error"], str)
+                    assert path.startswith("/v2") or not of_v2
+                    assert f"`{example['summary']}`" in response["description"]
+
+
+def test_openapi_s_examples_run(client):
+    for path, operations in client.get("/openapi.json").json()["paths"].items():
+        for method, operation in operations.items():
+            bodies = operation.get("requestBody", {}).get("content", {})
+            for example in bodies.get("application/json", {}).get("examples", {}).values():
+                given = {p["name"]: p["schema"]["enum"][0] for p in operation.get("parameters", [])}
+                answer = client.request(method, path.format(**given), json=example["value"])
+                assert answer.status_code == 200, answer.text
