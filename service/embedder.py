@@ -45,7 +45,7 @@ class Embedder:
         self._exact = settings.preprocess == "exact"
         self._metrics = metrics
         self._warm_run_s = self._warm_up()
-        memory.give_back()  # loading parses and packs the weights, and frees as much as it keeps
+        memory.give_back()  # what loading parsed and packed is in part freed again
         self._decoders = (
             ThreadPoolExecutor(plan.decode_threads, thread_name_prefix="decode")
             if plan.decode_threads
