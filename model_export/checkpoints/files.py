@@ -1,7 +1,8 @@
 """From a path, a file or a folder, to the tensors of a checkpoint, whatever the file's format."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from model_export.checkpoints import safetensors_file, torch_file
@@ -26,12 +27,14 @@ class Opened:
         tensors: All of them, by the names in the files.
         sha256: Of the file, or of the files one after the other.
         notes: What there is to say about them.
+        metadata: What a safetensors file's header says of itself, for example `source`.
     """
 
     path: Path
     tensors: Stored
     sha256: str
     notes: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_checkpoint(path: Path) -> Opened:
@@ -61,7 +64,8 @@ def open_checkpoint(path: Path) -> Opened:
         with part.open("rb") as content:
             while block := content.read(1 << 20):
                 digest.update(block)
-    return Opened(file, tensors, digest.hexdigest(), tuple(dict.fromkeys(notes)))
+    said = safetensors_file.metadata(parts[0])
+    return Opened(file, tensors, digest.hexdigest(), tuple(dict.fromkeys(notes)), said)
 
 
 def _in_folder(folder: Path) -> Path:

@@ -96,8 +96,10 @@ def _checkpoint(opened: Opened, found: Recognised, entry: Entry) -> Checkpoint:
     if others:
         some = ", ".join(sorted(others)[:3]) + (", ..." if len(others) > 3 else "")
         notes.append(f"left out {len(others)} tensors that are not the network's: {some}")
-    weights = Weights(source=opened.path.name, sha256=opened.sha256)
-    return Checkpoint(tensors, weights, pretrained=True, notes=tuple(notes))
+    source = opened.metadata.get("source", opened.path.name)
+    weights = Weights(source=source, sha256=opened.sha256)
+    licence = opened.metadata.get("licence")
+    return Checkpoint(tensors, weights, pretrained=True, notes=tuple(notes), licence=licence)
 
 
 def _faults(found: Stored, sources: Sources, expected: Shapes, unexpected: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,11 +62,28 @@ def shards(index: Path) -> list[Path]:
     return paths
 
 
-def _starts(path: Path) -> dict[str, int]:
-    """Where each tensor's bytes begin; safetensors has checked the header."""
+def metadata(path: Path) -> dict[str, str]:
+    """What the file says of itself, for example `source` and `licence`; nothing if it is no such.
+
+    The format allows texts by name; `read` has checked the header.
+    """
+    with path.open("rb") as file:
+        if file.read(9)[8:] != b"{":
+            return {}
+    found: dict[str, str] = _header(path)[1].get("__metadata__", {})
+    return found
+
+
+def _header(path: Path) -> tuple[int, dict[str, Any]]:
+    """Length of the header and what it says."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
+        return length, json.loads(file.read(length))
+
+
+def _starts(path: Path) -> dict[str, int]:
+    """Where each tensor's bytes begin; safetensors has checked the header."""
+    length, header = _header(path)
     header.pop("__metadata__", None)
     return {name: 8 + length + value["data_offsets"][0] for name, value in header.items()}
 

@@ -70,6 +70,17 @@ def test_what_stands_before_all_names_is_left_away(saved, file, prefix):
     assert f"behind '{prefix}'" in checkpoint.notes[0]
 
 
+def test_a_file_that_says_where_its_weights_are_from_is_believed(file, tmp_path):
+    path = tmp_path / "model.safetensors"
+    halves = {name: tensor.astype(np.float16) for name, tensor in file.items()}
+    save_file(halves, path, {"source": "somebody/something", "licence": "MIT"})
+    _, checkpoint = read(path)
+    assert checkpoint.weights.source == "somebody/something"
+    assert checkpoint.licence == "MIT"
+    rounded = {n: t.astype(np.float16).astype(np.float32) for n, t in OURS["swin"].tensors.items()}
+    assert_equal(checkpoint.tensors, rounded)
+
+
 def test_a_teacher_is_preferred_to_its_student(saved, file):
     both = {f"student.{n}": t * 2 for n, t in file.items()}
     both |= {f"teacher.{n}": t for n, t in file.items()}
