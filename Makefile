@@ -14,13 +14,13 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes
 
 NAME ?= swin_nano_patch4_window7_224
-WEIGHTS ?= random
+WEIGHTS ?= $(or $(wildcard weights/$(NAME).safetensors),hub)
 PRECISION ?= fp32
 SWIN_MODEL ?= models/$(NAME).onnx
 export SWIN_MODEL
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-peers setup setup-clients setup-scale setup-torch proto serve test lint format hostile export lock clean
+.PHONY: help bench bench-peers setup setup-clients setup-scale setup-torch proto serve train evaluate test lint format hostile export lock clean
 
 help:
 	@sed -n '3,6s/^# *//p' Makefile
@@ -48,6 +48,11 @@ $(VENV)/.torch: requirements/torch.txt $(VENV)/.dev
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/torch.txt
 	@touch $@
 
+$(VENV)/.training: requirements/training.txt $(VENV)/.torch
+	@echo "installing what training and its evaluation take, from requirements/training.txt"
+	@$(UV) -r requirements/training.txt
+	@touch $@
+
 # An object store and a vector engine, for the tests of whole collections.
 $(VENV)/.scale: requirements/scale.txt $(VENV)/.dev
 	@echo "installing what the tests of whole collections run against, from requirements/scale.txt"
@@ -71,13 +76,21 @@ $(VENV)/.clients: requirements/clients.txt tests/clients/package-lock.json $(BIN
 
 setup-clients: $(VENV)/.clients
 
-models/$(NAME).onnx: | $(VENV)/.serve
+models/$(NAME).onnx: $(wildcard weights/$(NAME).safetensors) | $(VENV)/.serve
 	@$(BIN)/python -m model_export $(NAME) --weights $(WEIGHTS) --precision $(PRECISION) --output $@
 
 export: models/$(NAME).onnx
 
 serve: $(VENV)/.serve $(SWIN_MODEL)
 	@exec $(BIN)/python -m service
+
+# How the default model came about; FOLDER keeps its checkpoint.
+FOLDER ?= training/run
+train: $(VENV)/.training
+	@$(BIN)/python -m training --output $(FOLDER)
+
+evaluate: $(VENV)/.training models/$(NAME).onnx
+	@$(BIN)/python -m training.evaluate models/$(NAME).onnx
 
 test: $(VENV)/.dev
 	@$(BIN)/python -m pytest
@@ -121,6 +134,7 @@ lock: $(BIN)/uv
 	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls -o requirements/serve.txt
 	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls --extra batch --group dev -c requirements/serve.txt -o requirements/dev.txt
 	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls --extra batch --extra s3 --extra search --group dev --group scale -c requirements/dev.txt -o requirements/scale.txt
+	@$(PROJECT) --extra cpu --extra export --group training -c requirements/dev.txt -o requirements/training.txt
 	@$(PROJECT) --extra cpu --extra urls -c requirements/serve.txt -o requirements/cpu.txt
 	@$(PROJECT) --extra gpu --extra urls -c requirements/cpu.txt -o requirements/gpu.txt
 	@$(COMPILE) --group clients -o requirements/clients.txt

@@ -109,7 +109,10 @@ def test_the_list_has_every_name_and_size(capsys):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ([NAME], "nobody has trained it; give --weights FILE or --weights random"),
+        (
+            [NAME],
+            "its weights lie in the source, weights/swin_nano_patch4_window7_224.safetensors; ",
+        ),
         ([NAME, "--weights", "random", "--image-size", "230"], "not a multiple of 32"),
         ([NAME, "--weights", "random", "--logits"], "has no classifier"),
         (["a.pth", "--weights", "random"], "is a checkpoint already"),

@@ -1,0 +1,162 @@
+"""The run: pictures, copies, network and loss, step by step, with a checkpoint to go on from."""
+
+import json
+import math
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor
+from tqdm import tqdm
+
+from training import loss, pool, views
+from training.network import Network, save
+from training.recipe import Recipe
+from training.scenes import SHEET
+
+SAVE_EVERY = 25
+CALIBRATION = 128
+"""Pictures that the embeddings' mean and variance are measured on."""
+
+
+class Run:
+    """A training run in a folder: `checkpoint.pt` to resume, `log.jsonl`, `model.safetensors`.
+
+    A step's pictures are cut into as many shares as there are threads. Each thread makes the copies
+    of its share, embeds them, and later takes the gradient back; PyTorch's own threads are off.
+    On a few cores that others use too, this is faster than threads inside each operation, which
+    wait for the slowest at every one of thousands of operations.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path, cache: Path, threads: int) -> None:
+        torch.set_num_threads(1)
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.folder, self.threads = recipe, folder, threads
+        self.pictures = pool.draw(recipe.seed, recipe.sheets, cache, threads)
+        self.source = pool.shrink(self.pictures, recipe.side)
+        self.network = Network(recipe.architecture)
+        weights = [p for p in self.network.parameters() if p.ndim > 1]
+        others = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups = [{"params": weights, "weight_decay": recipe.decay}, {"params": others}]
+        self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0)
+        self.step = 0
+        self.seconds = 0.0
+        self.processor_seconds = 0.0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def go(self) -> None:
+        """Take the steps that are left, then write the weights.
+
+        Raises:
+            ValueError: The folder's checkpoint is of another recipe.
+        """
+        self._resume()
+        self.network.resize(self.recipe.side)
+        recipe = self.recipe
+        log = self.folder / "log.jsonl"
+        bar = tqdm(total=recipe.steps, initial=self.step, desc="training", smoothing=0.05)
+        with ThreadPoolExecutor(self.threads) as workers, log.open("a") as lines, bar:
+            while self.step < recipe.steps:
+                wall, processor = time.perf_counter(), time.process_time()
+                record = self._contrast(workers)
+                self.seconds += time.perf_counter() - wall
+                self.processor_seconds += time.process_time() - processor
+                self.step += 1
+                lines.write(json.dumps({"step": self.step} | record) + "\n")
+                lines.flush()
+                bar.set_postfix(record)
+                bar.update()
+                if self.step % SAVE_EVERY == 0 or self.step == recipe.steps:
+                    self._save()
+        self._calibrate()
+        save(self.network, self.folder / "model.safetensors")
+
+    @torch.no_grad()
+    def _calibrate(self) -> None:
+        """Measure mean and variance of embeddings at full size; a running mean would lag behind."""
+        self.network.resize(self.recipe.architecture.image_size)
+        g = Generator().manual_seed(self.recipe.seed)
+        some = self.pictures[:: max(1, len(self.pictures) // CALIBRATION)]
+        copies = [views.copies(g, part, self.network.side, views.MILD) for part in some.split(16)]
+        embedded = torch.cat([self.network(part) for part in copies])
+        self.network.standardise.running_mean.copy_(embedded.mean(0))
+        self.network.standardise.running_var.copy_(embedded.var(0))
+
+    def _contrast(self, workers: ThreadPoolExecutor) -> dict[str, float]:
+        """Tell copies of one picture from copies of others."""
+        chosen = self._choose()
+        shares = chosen.tensor_split(self.threads)
+        embedded = list(workers.map(self._embed_pair, range(len(shares)), shares))
+        ends = [tuple(part.detach().requires_grad_() for part in pair) for pair in embedded]
+        first, second = (torch.cat(parts) for parts in zip(*ends, strict=True))
+        both = self.network.standardise(torch.cat([first, second]))
+        first, second = both.chunk(2)
+        value, right = loss.contrast(first, second, chosen)
+        value.backward()
+        self._improve(workers.map(self._gradients, embedded, ends))
+        return {"contrast": round(float(value.detach()), 4), "copies found": round(right, 4)}
+
+    def _choose(self) -> Tensor:
+        """Pictures of a step, eight from a sheet: its things and palettes recur in other scenes."""
+        g = Generator().manual_seed(self.recipe.seed + 7919 * self.step)
+        sheets = torch.randperm(self.recipe.sheets, generator=g)[: max(1, self.recipe.pairs // 8)]
+        inside = torch.stack([torch.randperm(SHEET, generator=g) for _ in sheets])
+        inside = inside[:, : math.ceil(self.recipe.pairs / len(sheets))]
+        chosen = (sheets[:, None] * SHEET + inside).flatten()[: self.recipe.pairs]
+        return chosen[torch.randperm(len(chosen), generator=g)]
+
+    def _generator(self, share: int) -> Generator:
+        seed = (self.recipe.seed * 100_003 + self.step) * 64 + share
+        return Generator().manual_seed(seed)
+
+    def _embed_pair(self, share: int, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings of two copies of each picture, one less altered than the other."""
+        g, side = self._generator(share), self.network.side
+        pictures = self.source[chosen]
+        mild = views.copies(g, pictures, side, views.MILD)
+        strong = views.copies(g, pictures, side, views.STRONG)
+        embedded = self.network(torch.cat([mild, strong]))
+        return embedded[: len(chosen)], embedded[len(chosen) :]
+
+    def _gradients(self, outputs: tuple[Tensor, ...], ends: tuple[Tensor, ...]) -> list[Tensor]:
+        """Gradients of one share for every parameter."""
+        given = [end.grad for end in ends]
+        parameters = list(self.network.parameters())
+        return list(torch.autograd.grad(outputs, parameters, given, materialize_grads=True))
+
+    def _improve(self, shares: Iterable[list[Tensor]]) -> None:
+        """One step of the optimiser along the sum of the shares' gradients."""
+        for parameter, *parts in zip(self.network.parameters(), *shares, strict=True):
+            parameter.grad = torch.stack(parts).sum(0)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.rate * min(1.0, (self.step + 1) / self.recipe.warm_up)
+        self.optimiser.step()
+
+    def _save(self) -> None:
+        state = {
+            "recipe": asdict(self.recipe),
+            "step": self.step,
+            "seconds": self.seconds,
+            "processor_seconds": self.processor_seconds,
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        path = self.folder / "checkpoint.pt"
+        torch.save(state, path.with_suffix(".part"))
+        path.with_suffix(".part").rename(path)
+
+    def _resume(self) -> None:
+        path = self.folder / "checkpoint.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=False)  # our own file, with more than tensors in it
+        if state["recipe"] != asdict(self.recipe):
+            raise ValueError(f"{path} is of another recipe; name another folder or remove it")
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = state["step"]
+        self.seconds, self.processor_seconds = state["seconds"], state["processor_seconds"]
