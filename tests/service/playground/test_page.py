@@ -16,6 +16,7 @@ from selenium.webdriver.common.keys import Keys
 from tests.images import encode, noise, photos
 from tests.process import SOON, running
 from tests.service.playground.browser import CHROMIUM, DRIVER, Page, chromium
+from tests.service.test_clients import CLIENTS
 
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver"
@@ -237,19 +238,28 @@ def test_text_stands_out(page, files, scheme):
     assert [(ratio, html) for ratio, html in contrasts if ratio < 4.5] == []
 
 
-@pytest.mark.parametrize("language", ["curl", "Python"])
+@pytest.mark.parametrize("language", ["curl", "Python", "OpenAI SDK"])
 def test_snippets_run(page, address, files, tmp_path, language):
-    page.find(f"#languages input[value={language}]").find_element(By.XPATH, "..").click()
+    label = f"#languages input[value='{language}']"
+    page.find(label).find_element(By.XPATH, "..").click()
     (tmp_path / "photo.jpg").write_bytes(files[0].read_bytes())
     text = page.find("#snippet").text
-    command = ["sh", "-c", text] if language == "curl" else [sys.executable, "-c", text]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=SOON)
+    commands = {
+        "curl": ["sh", "-c", text],
+        "Python": [sys.executable, "-c", text],
+        "OpenAI SDK": [CLIENTS / "bin" / "python", "-c", text],
+    }
+    if language == "OpenAI SDK" and not CLIENTS.exists():
+        pytest.skip("needs make setup-clients")
+    done = subprocess.run(
+        commands[language], cwd=tmp_path, capture_output=True, text=True, timeout=SOON
+    )
     assert done.returncode == 0, done.stderr
     if language == "curl":
         (vector,) = json.loads(done.stdout)["embeddings"]
         assert np.float32(vector).tobytes() == vector_of(address, files[0]).tobytes()
     else:
-        assert done.stdout == "(128,)\n"
+        assert done.stdout == {"Python": "(128,)\n", "OpenAI SDK": "128\n"}[language]
 
 
 def test_stages_are_timed_by_the_service(page, files):
