@@ -76,7 +76,10 @@ $(VENV)/.clients: requirements/clients.txt tests/clients/package-lock.json $(BIN
 
 setup-clients: $(VENV)/.clients
 
-models/$(NAME).onnx: $(wildcard weights/$(NAME).safetensors) | $(VENV)/.serve
+# Weights or a precision asked for by name may differ from what an older artifact was made with.
+ASKED := $(filter command,$(word 1,$(origin WEIGHTS)) $(word 1,$(origin PRECISION)))
+.PHONY: asked
+models/$(NAME).onnx: $(wildcard weights/$(NAME).safetensors) $(if $(ASKED),asked) | $(VENV)/.serve
 	@$(BIN)/python -m model_export $(NAME) --weights $(WEIGHTS) --precision $(PRECISION) --output $@
 
 export: models/$(NAME).onnx

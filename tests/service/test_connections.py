@@ -113,7 +113,7 @@ def reset(connection: socket.socket) -> None:
 
 
 def test_a_client_that_leaves_takes_its_images_along(artifact):
-    image = encode(noise(2500, 2500))
+    image = encode(noise(2200, 2200))
     request = HEAD.replace(b"100000", str(len(image)).encode()) + image
     with running(model=artifact, streams=1) as (_, address), ExitStack() as connections:
         clients = [connections.enter_context(connect(address)) for _ in range(16)]

@@ -42,7 +42,7 @@ def all_in_flight(address: str, clients: int) -> bool:
 
 
 def test_a_request_in_flight_survives_sigterm(artifact):
-    image = encode(noise(2500, 2500))
+    image = encode(noise(2200, 2200))
     with running(model=artifact) as (process, address):
         answers = []
 
