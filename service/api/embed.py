@@ -1,5 +1,6 @@
 """`POST /embed`: an image as the body, or a form with many; the door for people and curl."""
 
+import io
 from typing import Annotated
 
 import orjson
@@ -8,6 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
+from typing_extensions import Buffer
 
 from service.api.accept import best
 from service.api.answers import Upload, embed_all, embedder, encoding
@@ -149,6 +151,25 @@ async def _image(request: Request) -> bytes:
     return b"".join(chunks) or head
 
 
+class _Pieces(io.BytesIO):
+    """A file of a form as the pieces it came in: a growing buffer leaves holes in memory."""
+
+    _rolled = False  # what UploadFile asks to know whether writing needs a thread
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pieces: list[bytes] = []
+
+    def write(self, piece: Buffer) -> int:
+        self._pieces.append(bytes(piece))
+        return len(self._pieces[-1])
+
+    def read(self, size: int | None = -1) -> bytes:
+        """All of it, whatever `size`, and only once."""
+        pieces, self._pieces = self._pieces, []
+        return b"".join(pieces)
+
+
 class _FormParser(MultiPartParser):
     """Keeps files in memory: the body is bounded, and the file system may be read-only."""
 
@@ -156,7 +177,11 @@ class _FormParser(MultiPartParser):
         super().__init__(
             request.headers, request.stream(), max_files=settings.max_images_per_request
         )
-        self.spool_max_size = settings.max_request_bytes
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        if self._current_part.file is not None:
+            self._current_part.file.file = _Pieces()
 
     def close(self) -> None:
         """Let go of all files, of parts that broke off too."""
