@@ -17,7 +17,6 @@ NAME ?= swin_nano_patch4_window7_224
 WEIGHTS ?= $(or $(wildcard weights/$(NAME).safetensors),hub)
 PRECISION ?= fp32
 SWIN_MODEL ?= models/$(NAME).onnx
-export SWIN_MODEL
 
 .DEFAULT_GOAL := help
 .PHONY: help bench bench-peers setup setup-clients setup-scale setup-torch proto serve train evaluate test lint format hostile export lock clean
@@ -85,7 +84,7 @@ models/$(NAME).onnx: $(wildcard weights/$(NAME).safetensors) $(if $(ASKED),asked
 export: models/$(NAME).onnx
 
 serve: $(VENV)/.serve $(SWIN_MODEL)
-	@exec $(BIN)/python -m service
+	@SWIN_MODEL=$(SWIN_MODEL) exec $(BIN)/python -m service
 
 # How the default model came about; FOLDER keeps its checkpoint.
 FOLDER ?= training/run
