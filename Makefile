@@ -129,7 +129,7 @@ proto: $(VENV)/.dev
 
 # Locks are universal (any platform, Python >= 3.11) and carry hashes but no index address.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-  --no-emit-index-url --no-annotate --custom-compile-command "make lock"
+  --no-annotate --custom-compile-command "make lock"
 PROJECT := $(COMPILE) pyproject.toml
 
 lock: $(BIN)/uv
