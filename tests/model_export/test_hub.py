@@ -121,7 +121,7 @@ def card(tmp_path):
 
 
 def test_a_repository_is_fetched_and_recorded_and_then_needs_no_hub(run, server, tmp_path):
-    done = run(f"hf://{REPOSITORY}", HF_TOKEN="hf_secret")  # noqa: S106
+    done = run(f"hf://{REPOSITORY}", HF_TOKEN="hf_secret")  # noqa: S106 - a stub's
     assert done.returncode == 0, done.stderr
     weights = card(tmp_path).weights
     assert weights.source == f"hf://{REPOSITORY}/model.safetensors"
