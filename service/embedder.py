@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from service import memory, model, resources
-from service.batcher import Batcher, Decode, Embedding, Job
+from service.batcher import Batcher, Decode, Embedding, Job, Vector
 from service.errors import ArtifactError, RequestTimeout, ServiceError
 from service.metrics import Metrics
 from service.preprocess import Pixels, preprocess
@@ -168,3 +168,8 @@ class Embedder:
                 f"{self.card.embedding_dim} numbers, or some are not finite; export it again"
             )
         return time.monotonic() - started
+
+
+def unit_length(vector: Vector) -> Vector:
+    """A vector over its L2 norm: float32 `[dim]`. One at a time, so that its bits are its own."""
+    return vector / np.linalg.norm(vector)

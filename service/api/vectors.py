@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from service.batcher import Embedding, Vector
+from service.batcher import Embedding
+from service.embedder import unit_length
 
 Dtype = Literal["float32", "float16", "int8", "binary"]
 
@@ -59,8 +60,3 @@ def rows(embeddings: Sequence[Embedding], *, normalize: bool, dtype: Dtype = "fl
             return Rows(np.rint(array / scales[:, None]).astype(np.int8), scales)
         case "binary":
             return Rows(np.packbits(array > 0, axis=1, bitorder="big"))
-
-
-def unit_length(vector: Vector) -> Vector:
-    """A vector over its L2 norm: float32 `[dim]`. One at a time, so that its bits are its own."""
-    return vector / np.linalg.norm(vector)

@@ -10,14 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
-from service.api.vectors import unit_length
 from service.batch.collection import Collection, Format
 from service.batch.errors import SourceError, reason
 from service.batch.items import Item
 from service.batch.ledger import Ledger
 from service.batch.recipe import Recipe, Row
 from service.batcher import Embedding
-from service.embedder import Embedder
+from service.embedder import Embedder, unit_length
 from service.errors import ImageTooLarge, InvalidImage, ServiceError
 
 READERS = 16

@@ -7,12 +7,12 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from service.api.vectors import unit_length
 from service.batch import sheet, sources
 from service.batch.collection import Collection
 from service.batch.commands import engine
 from service.batch.errors import OutputError
 from service.batch.search import Index
+from service.embedder import unit_length
 
 
 def parser() -> argparse.ArgumentParser:

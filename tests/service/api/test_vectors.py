@@ -3,8 +3,9 @@ import io
 import numpy as np
 import pytest
 
-from service.api.vectors import rows, unit_length
+from service.api.vectors import rows
 from service.batcher import Embedding
+from service.embedder import unit_length
 
 
 def embeddings(*vectors):

@@ -2,8 +2,7 @@ import math
 
 import pytest
 
-from service.api.vectors import unit_length
-from service.embedder import Embedder
+from service.embedder import Embedder, unit_length
 from service.metrics import Metrics
 from service.settings import Settings
 from tests.images import encode, noise
