@@ -4,35 +4,27 @@ It loads the model and embeds one image as the service would, without opening a 
 """
 
 import argparse
-import ctypes
 import importlib.metadata
 import io
 import json
 import os
 import platform
-import re
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from PIL import Image
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import CliApp
 
-from service import model, resources
+from service import devices, resources
 from service.embedder import Embedder
 from service.errors import ArtifactError, DeviceError
 from service.metrics import Metrics
 from service.settings import Settings
 
 PACKAGES = ("onnxruntime", "onnxruntime-gpu", "numpy", "pillow", "fastapi", "uvicorn", "pydantic")
-PROVIDER_LIBRARIES = {
-    "CUDAExecutionProvider": "libonnxruntime_providers_cuda.so",
-    "TensorrtExecutionProvider": "libonnxruntime_providers_tensorrt.so",
-}
 RUNS = 5
 
 
@@ -57,7 +49,8 @@ def examine(flags: Sequence[str] = ()) -> dict[str, Any]:
     """
     report: dict[str, Any] = {
         "versions": versions(),
-        "providers": {name: provider_problem(name) or "ok" for name in _providers()},
+        "devices": {kind: devices.problem(kind) or "ok" for kind in devices.PROVIDERS},
+        "gpus": gpus(),
         "problems": [],
     }
     try:
@@ -70,8 +63,8 @@ def examine(flags: Sequence[str] = ()) -> dict[str, Any]:
         return report
     report["settings"] = masked(settings)
     try:
-        device = model.choose_device(settings.device)
-        report["layout"] = layout(settings, on_gpu=device != "cpu")
+        chosen = devices.choose(settings.device)
+        report["layout"] = layout(settings, on_gpu=chosen != ("cpu",))
         report |= engine(settings)
     except (ArtifactError, DeviceError) as error:
         report["problems"].append(str(error))
@@ -89,18 +82,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-def provider_problem(provider: str) -> str | None:
-    """Why onnxruntime cannot use a provider it was built with, naming the missing library."""
-    if provider not in PROVIDER_LIBRARIES:
-        return None
-    ort.preload_dlls()
-    library = Path(ort.__file__).parent / "capi" / PROVIDER_LIBRARIES[provider]
+def gpus() -> dict[str, str]:
+    """What SWIN_DEVICE can name, and the GPU it is; nothing without a driver."""
     try:
-        ctypes.CDLL(str(library))
-    except OSError as error:
-        missing = re.match(r"(\S+): cannot open shared object file", str(error))
-        return f"{missing[1]} is missing" if missing else str(error)
-    return None
+        return {f"cuda:{number}": name for number, name in enumerate(devices.gpus())}
+    except DeviceError:
+        return {}
 
 
 def layout(settings: Settings, *, on_gpu: bool) -> dict[str, Any]:
@@ -158,10 +145,6 @@ def _masked(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(_masked, value))
     return "" if value is None else str(value)
-
-
-def _providers() -> list[str]:
-    return list(ort.get_available_providers())
 
 
 def _lines(report: dict[str, Any], indent: str = "") -> list[str]:

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from service import memory, model, resources
+from service import devices, memory, model, resources
 from service.batcher import Batcher, Decode, Embedding, Job, Vector
 from service.errors import ArtifactError, RequestTimeout, ServiceError
 from service.metrics import Metrics
@@ -36,7 +36,7 @@ class Embedder:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         began = time.monotonic()
-        device = model.choose_device(settings.device)
+        (device,) = devices.choose(settings.device)
         self.on_gpu = device != "cpu"
         plan = resources.plan(settings, on_gpu=self.on_gpu, cores=resources.usable_cores())
         self.model = model.load(settings.model, device, plan.threads_per_stream, plan.lone_threads)

@@ -12,17 +12,13 @@ import onnxruntime as ort
 from pydantic import ValidationError
 
 from model_export.model_card import EMBEDDING, METADATA_KEY, PIXELS, ModelCard
+from service.devices import PROVIDERS, kind, number
 from service.errors import ArtifactError, DeviceError
 from service.preprocess import Pixels
 
 Vectors = npt.NDArray[np.float32]
 """float32 `[n, dim]`, not normalised."""
 
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-}
 HOW_TO_EXPORT = "make one with: python -m model_export NAME --output FILE"
 
 logger = logging.getLogger(__name__)
@@ -52,36 +48,19 @@ class Model:
         return vectors
 
 
-def choose_device(asked: str) -> str:
-    """The device to run on: the one asked for, or for `auto` the first that onnxruntime offers.
-
-    Raises:
-        DeviceError: this onnxruntime was built without the device.
-    """
-    available = ort.get_available_providers()
-    if asked == "auto":
-        return "cuda" if PROVIDERS["cuda"] in available else "cpu"
-    if PROVIDERS[asked] not in available:
-        raise DeviceError(
-            f"SWIN_DEVICE={asked}, but the installed onnxruntime offers only "
-            f"{', '.join(available)}; install the gpu extra, or use SWIN_DEVICE=cpu"
-        )
-    return asked
-
-
 def load(path: Path | None, device: str, threads: int, lone_threads: int | None = None) -> Model:
     """Load an artifact on a device.
 
     Args:
         path: the .onnx file.
-        device: one of `PROVIDERS`.
+        device: `cpu`, `cuda:0` or the like.
         threads: CPU threads of a run.
         lone_threads: CPU threads of a run that has the machine to itself, where that is not the
             same; it costs a second copy of the weights (measured: docs/decisions.md).
 
     Raises:
         ArtifactError: no such file, not an ONNX model, or not one of ours.
-        DeviceError: onnxruntime offers the device but could not start it.
+        DeviceError: onnxruntime could not start on the device.
     """
     if path is None:
         raise ArtifactError(f"SWIN_MODEL is not set: name an .onnx file; {HOW_TO_EXPORT}")
@@ -93,7 +72,7 @@ def load(path: Path | None, device: str, threads: int, lone_threads: int | None 
     lone_session = session
     if lone_threads is not None and lone_threads != threads:
         lone_session = _session(path, device, lone_threads)
-    return Model(card, PROVIDERS[device], _sha256(path), session, lone_session)
+    return Model(card, PROVIDERS[kind(device)], _sha256(path), session, lone_session)
 
 
 @functools.cache
@@ -116,17 +95,24 @@ def _session(path: Path, device: str, threads: int) -> ort.InferenceSession:
     # A pattern keeps a run's activations in one block of its own; the shared arena needs less.
     options.enable_mem_pattern = False
     options.log_severity_level = 3
+    provider = PROVIDERS[kind(device)]
+    choice = provider if device == "cpu" else (provider, {"device_id": number(device)})
     try:
-        session = ort.InferenceSession(path, options, providers=[PROVIDERS[device]])
+        # Without its fallback: onnxruntime would try the CPU and say so on standard output only.
+        session = ort.InferenceSession(path, options, providers=[choice], enable_fallback=False)
     except Exception as error:  # onnxruntime raises a class of its own for each way to be damaged
+        if device != "cpu":
+            raise DeviceError(
+                f"SWIN_MODEL={path} cannot be loaded on {device} ({_line(error)})"
+            ) from error
         raise ArtifactError(
             f"SWIN_MODEL={path} cannot be loaded, it may be truncated; {HOW_TO_EXPORT} "
             f"({_line(error)})"
         ) from error
-    if session.get_providers()[0] != PROVIDERS[device]:
+    if session.get_providers()[0] != provider:
         raise DeviceError(
-            f"onnxruntime could not start {PROVIDERS[device]} and fell back to "
-            f"{session.get_providers()[0]}; its CUDA or cuDNN libraries do not load"
+            f"onnxruntime could not start {provider} on {device} and offers "
+            f"{', '.join(session.get_providers())} in its place"
         )
     return session
 

@@ -1,9 +1,9 @@
-import ctypes
 import json
 
 import pytest
 
-from service import doctor
+from service import devices, doctor
+from service.errors import DeviceError
 from service.settings import Settings
 
 
@@ -11,7 +11,8 @@ def test_a_service_that_would_start(artifact, capsys):
     assert doctor.main(["--json", "--model", str(artifact), "--streams", "3"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["problems"] == []
-    assert report["providers"]["CPUExecutionProvider"] == "ok"
+    assert report["devices"]["cpu"] == "ok"
+    assert "install the gpu extra" in report["devices"]["cuda"]
     assert report["layout"]["streams"] == 3
     assert 1 <= report["layout"]["cores_used"] <= report["layout"]["cores_by_affinity"]
     assert report["model"]["card"]["name"] == "swin_small_example_patch4_window4_32"
@@ -52,11 +53,14 @@ def test_a_bad_setting_is_named(monkeypatch, capsys):
     assert "SWIN_MAX_QUEUE_SIZE: " in capsys.readouterr().out
 
 
-def test_a_missing_library_is_named(monkeypatch):
-    def load(path: str):
-        assert path.endswith("libonnxruntime_providers_cuda.so")
-        raise OSError("libcudnn.so.9: cannot open shared object file: No such file or directory")
+def test_gpus_are_named(monkeypatch):
+    monkeypatch.setattr(devices, "gpus", lambda: ["NVIDIA A", "NVIDIA B"])
+    assert doctor.gpus() == {"cuda:0": "NVIDIA A", "cuda:1": "NVIDIA B"}
 
-    monkeypatch.setattr(ctypes, "CDLL", load)
-    assert doctor.provider_problem("CUDAExecutionProvider") == "libcudnn.so.9 is missing"
-    assert doctor.provider_problem("CPUExecutionProvider") is None
+
+def test_without_a_driver_there_are_no_gpus(monkeypatch):
+    def none():
+        raise DeviceError
+
+    monkeypatch.setattr(devices, "gpus", none)
+    assert doctor.gpus() == {}
