@@ -7,10 +7,12 @@ model file again.
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -30,9 +32,15 @@ from service.settings import Settings
 
 OTHER_FILES = 256
 
+ON_THE_WAY_S = 0.25
+"""How long requests may be on their way over a connection that is open."""
+
 SWITCH_S = 0.0005
 """How long a thread may keep the interpreter from another. Python's 5 ms let a stream that decodes
 hold up the event loop, and with it all connections (docs/decisions.md)."""
+
+
+logger = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
@@ -83,15 +91,31 @@ class Server(uvicorn.Server):
         drained = self._drained_at is not None and time.monotonic() >= self._drained_at
         return drained or await super().on_tick(counter)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, read the requests that are on their way, finish what is in flight.
 
-def allow_open_files(connections: int) -> None:
-    """Raise the limit of open files so that it is not what connections fail on, where allowed."""
+        uvicorn would close idle connections at once, and with them the requests in their buffers.
+        """
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(ON_THE_WAY_S)
+        await super().shutdown(sockets)
+
+
+def allow_open_files(connections: int) -> int:
+    """Raise the limit of open files for so many connections, as far as that is allowed.
+
+    Returns:
+        How many of them there is room for, beside the files that the service opens itself.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return connections
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return min(connections, wanted - min(OTHER_FILES, wanted // 2))
 
 
 def main() -> int:
@@ -111,8 +135,16 @@ def main() -> int:
     def give_up() -> None:
         server.should_exit = True
 
+    faulthandler.enable()  # a crash in native code then says in which thread, and where
+    connections = allow_open_files(settings.max_connections)
+    if connections < settings.max_connections:
+        logger.warning(
+            "open files are limited: %d connections instead of SWIN_MAX_CONNECTIONS=%d",
+            connections,
+            settings.max_connections,
+        )
+        settings = settings.model_copy(update={"max_connections": connections})
     app = create_app(settings, on_failure=give_up)
-    allow_open_files(settings.max_connections)
     sys.setswitchinterval(SWITCH_S)
     server = Server(app, settings)
     server.run()

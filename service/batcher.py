@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,13 @@ class Job:
         return time.monotonic() >= self.deadline
 
 
+class Step(NamedTuple):
+    """What a stream is at, since when: it decodes an image or runs the model."""
+
+    runs: bool
+    since: float
+
+
 class Batcher:
     """A bounded queue in front of `streams` threads that decode images and run the model on them.
 
@@ -105,7 +112,7 @@ class Batcher:
         self._image_s = 0.0
         self._changed = threading.Condition()
         self._closed = False
-        self._busy_since: dict[int, float] = {}
+        self._steps: dict[int, Step] = {}
         self.last_run_failed = False
         self._threads = [
             threading.Thread(target=self._stream, name=f"stream-{number}", daemon=True)
@@ -167,7 +174,7 @@ class Batcher:
     @property
     def busy(self) -> int:
         """Streams with a batch in hand, which they decode or run."""
-        return len(self._busy_since)
+        return len(self._steps)
 
     @property
     def alive(self) -> bool:
@@ -175,9 +182,17 @@ class Batcher:
         return all(thread.is_alive() for thread in self._threads)
 
     def longest_run_s(self) -> float:
-        """How long the busiest stream has been at its batch, in seconds; 0 if all are idle."""
+        """How long the oldest run under way has been going, in seconds; 0 if there is none."""
+        return self._longest_s(runs=True)
+
+    def longest_decode_s(self) -> float:
+        """The same of the images that streams decode."""
+        return self._longest_s(runs=False)
+
+    def _longest_s(self, *, runs: bool) -> float:
         now = time.monotonic()
-        return max((now - since for since in tuple(self._busy_since.values())), default=0.0)
+        steps = tuple(self._steps.values())
+        return max((now - step.since for step in steps if step.runs == runs), default=0.0)
 
     def close(self) -> None:
         """Take no more images, answer those that wait, end the streams."""
@@ -191,13 +206,31 @@ class Batcher:
         stream = threading.get_ident()
         while (jobs := self._take()) is not None:
             try:
-                images = [(job, pixels) for job in jobs if (pixels := _pixels(job)) is not None]
-                if images:
-                    self._run(images)
-                if jobs:
-                    self._observe_pace(jobs)
-            finally:
-                del self._busy_since[stream]
+                self._work(jobs)
+            except Exception:
+                waiting = sum(not job.future.done() for job in jobs)
+                logger.exception("a run of %d images failed", waiting)
+                self._observe_run(waiting, succeeded=False)
+            finally:  # nobody waits in vain, even if this thread ends here
+                for job in jobs:
+                    if not job.future.done():
+                        job.future.set_exception(_run_failed())
+                del self._steps[stream]
+
+    def _work(self, jobs: Sequence[Job]) -> None:
+        """Decode a batch, run the model on it and answer all whose images are sound."""
+        images = []
+        for job in jobs:
+            self._begin(runs=False)
+            if (pixels := _pixels(job)) is not None:
+                images.append((job, pixels))
+        if images:
+            self._run(images)
+        if jobs:
+            self._observe_pace(jobs)
+
+    def _begin(self, *, runs: bool) -> None:
+        self._steps[threading.get_ident()] = Step(runs, time.monotonic())
 
     def _take(self) -> list[Job] | None:
         """The next batch, less whoever has left or is too late; None once closed and empty."""
@@ -213,7 +246,7 @@ class Batcher:
                     timeout=max(0.0, full_by - time.monotonic()),
                 )
             now = time.monotonic()
-            self._busy_since[threading.get_ident()] = now
+            self._begin(runs=False)
             jobs: list[Job] = []
             while self._queued and len(jobs) < self._max_batch_size:
                 job = self._next()
@@ -247,32 +280,35 @@ class Batcher:
         self._image_s += (seconds - self._image_s) / RECENT_RUNS if self._image_s else seconds
 
     def _run(self, images: Sequence[tuple[Job, Pixels]]) -> None:
-        """Run a batch and answer each of its waiters, whatever happens."""
+        """Run the model on a batch and answer its waiters."""
         started = time.monotonic()
-        alone = self.depth == 0 and 2 * len(self._busy_since) <= len(self._threads)
-        try:
-            batch = np.stack([pixels for _, pixels in images])  # [n, h, w, 3]
-            vectors = self._run_model(batch, alone)  # [n, dim]
-        except Exception:
-            logger.exception("a run of %d images failed", len(images))
-            self.last_run_failed = True
-            self._on_run(len(images), succeeded=False)
-            for job, _ in images:
-                job.future.set_exception(NotReady("the model failed on this run", retry_after_s=1))
-            return
-        finite = [bool(np.isfinite(vector).all()) for vector in vectors]
-        self.last_run_failed = not all(finite)
-        self._on_run(len(images), succeeded=not self.last_run_failed)
+        alone = self.depth == 0 and 2 * len(self._steps) <= len(self._threads)
+        self._begin(runs=True)
+        batch = np.stack([pixels for _, pixels in images])  # [n, h, w, 3]
+        vectors = self._run_model(batch, alone)  # [n, dim]
+        answers = [
+            (job, vector, bool(np.isfinite(vector).all()))
+            for (job, _), vector in zip(images, vectors, strict=True)
+        ]
+        self._observe_run(len(images), succeeded=all(sound for _, _, sound in answers))
         inference_s = time.monotonic() - started
-        for (job, _), vector, sound in zip(images, vectors, finite, strict=True):
+        for job, vector, sound in answers:
             if not sound:
                 logger.error("a vector has numbers that are not finite")
-                job.future.set_exception(NotReady("the model failed on this run", retry_after_s=1))
+                job.future.set_exception(_run_failed())
                 continue
             queue_s = job.taken_at - job.queued_at
             job.future.set_result(
                 Embedding(vector, job.decode_s, queue_s, inference_s, job.width, job.height)
             )
+
+    def _observe_run(self, size: int, *, succeeded: bool) -> None:
+        self.last_run_failed = not succeeded
+        self._on_run(size, succeeded=succeeded)
+
+
+def _run_failed() -> NotReady:
+    return NotReady("the model failed on this run", retry_after_s=1)
 
 
 def _pixels(job: Job) -> Pixels | None:

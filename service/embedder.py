@@ -3,14 +3,15 @@
 import logging
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 
 import numpy as np
 
 from service import devices, memory, model, resources
 from service.batcher import Batcher, Decode, Embedding, Job, Vector
-from service.errors import ArtifactError, RequestTimeout, ServiceError
+from service.decoders import Decoders
+from service.errors import ArtifactError, NotReady, RequestTimeout, ServiceError
 from service.metrics import Metrics
 from service.preprocess import Pixels, preprocess
 from service.settings import Settings
@@ -20,6 +21,8 @@ Image = bytes | Pixels
 
 STALLED_RUNS = 20
 STALLED_S = 4.0
+STALLED_DECODE_S = 30.0
+"""Far more than the slowest image within the limits takes, and less than anyone waits for."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,11 +49,7 @@ class Embedder:
         self._metrics = metrics
         self._warm_run_s = self._warm_up()
         memory.give_back()  # what loading parsed and packed is in part freed again
-        self._decoders = (
-            ThreadPoolExecutor(plan.decode_threads, thread_name_prefix="decode")
-            if plan.decode_threads
-            else None
-        )
+        self._decoders = Decoders(plan.decode_threads) if plan.decode_threads else None
         self._batcher = Batcher(
             self.model.run,
             streams=plan.streams,
@@ -95,7 +94,7 @@ class Embedder:
                 if self._decoders is None:
                     self._batcher.put(job, decode)
                 else:
-                    self._decoders.submit(self._decode_ahead, job, decode)
+                    self._decoders.submit(partial(self._decode_ahead, job, decode))
             else:
                 job.height, job.width = image.shape[:2]
                 self._batcher.put(job, image)
@@ -106,10 +105,17 @@ class Embedder:
         """The queue and the streams, for those who watch them."""
         return self._batcher
 
+    def alive(self) -> bool:
+        """Whether all threads are there. One that ended is not started again."""
+        return self._batcher.alive and (self._decoders is None or self._decoders.alive)
+
     def stalled(self) -> bool:
-        """Whether a stream has ended, or a run has been going for longer than any should."""
-        longest_s = max(STALLED_S, STALLED_RUNS * self._warm_run_s)
-        return not self._batcher.alive or self._batcher.longest_run_s() > longest_s
+        """Whether a thread has ended, or been at a run or an image for longer than any should."""
+        return (
+            not self.alive()
+            or self._batcher.longest_run_s() > max(STALLED_S, STALLED_RUNS * self._warm_run_s)
+            or self._longest_decode_s() > STALLED_DECODE_S
+        )
 
     def healthy(self) -> bool:
         """Whether the engine makes progress: it is not stalled, and the last run succeeded.
@@ -119,9 +125,9 @@ class Embedder:
         if self.stalled():
             return False
         if self._batcher.last_run_failed:
-            (job,) = self._batcher.admit(1, time.monotonic() + STALLED_S)
-            self._batcher.put(job, self._blank()[0])
             try:
+                (job,) = self._batcher.admit(1, time.monotonic() + STALLED_S)
+                self._batcher.put(job, self._blank()[0])
                 job.future.result(STALLED_S)
             except (ServiceError, TimeoutError):
                 return False
@@ -130,8 +136,13 @@ class Embedder:
     def close(self) -> None:
         """Finish what was submitted and stop."""
         if self._decoders is not None:
-            self._decoders.shutdown()
+            self._decoders.close()
         self._batcher.close()
+
+    def _longest_decode_s(self) -> float:
+        if self._decoders is not None:
+            return self._decoders.longest_s()
+        return self._batcher.longest_decode_s()
 
     def _decode(self, job: Job, image: bytes) -> Pixels:
         started = time.monotonic()
@@ -151,6 +162,9 @@ class Embedder:
         except Exception as error:
             self._batcher.drop(job, error)
             return
+        except BaseException:  # this thread ends; nobody waits in vain
+            self._batcher.drop(job, NotReady("the decoder failed", retry_after_s=1))
+            raise
         self._batcher.put(job, pixels)
 
     def _blank(self) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

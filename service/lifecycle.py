@@ -53,18 +53,28 @@ class Lifecycle:
             logger.info("ready")
 
     async def watch(self) -> None:
-        """Give up once the engine has stalled for `SWIN_STALL_EXIT_S`; nothing here can mend it."""
+        """Give up once a thread of the engine ended, or it has stalled for `SWIN_STALL_EXIT_S`.
+
+        Nothing here can mend either.
+        """
         progress = time.monotonic()
         while self.failure is None:
             await asyncio.sleep(WATCH_S)
             if self._embedder is None or not self._embedder.stalled():
                 progress = time.monotonic()
+            elif not self._embedder.alive():
+                self._give_up(EngineError("a thread of the engine ended"))
             elif time.monotonic() - progress >= self._settings.stall_exit_s:
-                self.failure = EngineError(
-                    f"the engine made no progress for {self._settings.stall_exit_s:g} s"
+                self._give_up(
+                    EngineError(
+                        f"the engine made no progress for {self._settings.stall_exit_s:g} s"
+                    )
                 )
-                self.phase = Phase.FAILED
-                logger.critical("%s; giving up", self.failure)
+
+    def _give_up(self, failure: EngineError) -> None:
+        self.failure = failure
+        self.phase = Phase.FAILED
+        logger.critical("%s; giving up", failure)
 
     async def reload(self) -> None:
         """Load the model file again, and serve what is in it from the next request on.

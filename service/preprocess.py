@@ -207,9 +207,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
             grey = grey.clip(0, 65535)
         return Image.fromarray(GREY[grey]).convert("RGB")
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+        rgb = Image.new("RGB", rgba.size, "white")
+        rgb.paste(rgba, mask=rgba)  # alpha_composite would take three copies more
+        return rgb
     return image.convert("RGB")
 
 

@@ -1,5 +1,6 @@
 """Errors as responses, in the shape that OpenAI clients know, or at `/v2` in that protocol's."""
 
+import logging
 import math
 from collections.abc import Mapping
 
@@ -16,9 +17,12 @@ from service.errors import (
     InternalError,
     InvalidApiKey,
     InvalidRequest,
+    NotReady,
     RequestTooLarge,
     ServiceError,
 )
+
+logger = logging.getLogger(__name__)
 
 
 def install(app: FastAPI) -> None:
@@ -27,6 +31,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(ClientDisconnect, _client_left)
+    app.add_exception_handler(MemoryError, _no_memory)
     app.add_exception_handler(Exception, _internal_error)
 
 
@@ -98,6 +103,12 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 async def _client_left(request: Request, error: Exception) -> Response:
     return await _service_error(request, ClientLeft("the client left before its request was read"))
+
+
+async def _no_memory(request: Request, error: Exception) -> Response:
+    logger.error("there is not enough memory for a request", exc_info=error)
+    failure = NotReady("there is not enough memory for the request now", retry_after_s=1)
+    return await _service_error(request, failure)
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:

@@ -172,11 +172,25 @@ def test_a_failed_run_answers_each_waiter_and_the_next_one_works(make, engine):
     assert not batcher.last_run_failed
 
 
+def test_a_model_that_gives_too_few_vectors_fails_the_run(make, engine):
+    runs = []
+    batcher = make(on_run=lambda size, *, succeeded: runs.append((size, succeeded)))
+    batcher._run_model = lambda pixels, alone: engine(pixels, alone)[1:]
+    futures = send(batcher, 1, 2)
+    for future in futures:
+        with pytest.raises(NotReady):
+            future.result(SOON)
+    batcher._run_model = engine
+    assert send(batcher, 1)[0].result(SOON).vector[0] == 12
+    assert (runs[0][1], runs[-1]) == (False, (1, True))
+
+
 def test_a_run_under_way_is_seen(make, engine):
     batcher = make()
     assert (batcher.longest_run_s(), batcher.busy) == (0, 0)
     future = occupy(batcher, engine)
     assert batcher.longest_run_s() > 0
+    assert batcher.longest_decode_s() == 0
     assert batcher.busy == batcher.streams == 1
     engine.gate.set()
     future.result(SOON)

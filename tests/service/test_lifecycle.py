@@ -145,8 +145,8 @@ def test_a_hung_run_is_not_ready_then_given_up(serve, hang, impatient):
     gate.set()
 
 
-def test_a_stream_that_died_is_not_ready_then_given_up(serve, monkeypatch, impatient):
-    client = serve(streams=1, stall_exit_s=0.1, request_timeout_s=0.1)
+def test_a_stream_that_died_answers_its_image_and_is_given_up(serve, monkeypatch, impatient):
+    client = serve(streams=1, stall_exit_s=SOON * 10)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     batcher = client.app.state.lifecycle.embedder.batcher
 
@@ -154,9 +154,42 @@ def test_a_stream_that_died_is_not_ready_then_given_up(serve, monkeypatch, impat
         raise SystemExit
 
     monkeypatch.setattr(batcher, "_run_model", die)
-    assert client.post("/embed", content=IMAGE).status_code == 504
+    assert client.post("/embed", content=IMAGE).status_code == 503
     assert client.get("/health/ready").status_code == 503
     assert gave_up(client)
+
+
+def test_a_slow_image_is_no_stall(serve, monkeypatch, impatient):
+    client = serve(streams=1)
+    batcher = client.app.state.lifecycle.embedder.batcher
+    gate, decoding = threading.Event(), threading.Event()
+    (job,) = batcher.admit(1, float("inf"))
+
+    def decode():
+        decoding.set()
+        gate.wait(SOON)
+        return np.zeros((32, 32, 3), np.uint8)
+
+    batcher.put(job, decode)
+    assert decoding.wait(SOON)
+    while batcher.longest_decode_s() < 2 * embedder.STALLED_S:
+        pass
+    assert client.get("/health/ready").status_code == 200
+    monkeypatch.setattr(embedder, "STALLED_DECODE_S", 0.0)
+    assert client.get("/health/ready").status_code == 503
+    gate.set()
+    job.future.result(SOON)
+
+
+def test_a_full_queue_after_a_failed_run_is_not_ready(serve):
+    client = serve(max_queue_size=1, max_images_per_request=1)
+    batcher = client.app.state.lifecycle.embedder.batcher
+    batcher.last_run_failed = True
+    (job,) = batcher.admit(1, float("inf"))
+    assert client.get("/health/ready").status_code == 503
+    assert samples(client)["swin_ready"] == 0
+    batcher.drop(job, ValueError("not wanted"))
+    assert client.get("/health/ready").status_code == 200
 
 
 def test_an_engine_that_recovers_is_not_given_up(serve, hang, impatient):

@@ -1,0 +1,1 @@
+"""Faults inside the service: a server that has them, and what its clients then see."""
