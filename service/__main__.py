@@ -28,11 +28,12 @@ from service.app import create_app
 from service.connections import Connection
 from service.errors import ArtifactError, DeviceError, EngineError, StartError
 from service.lifecycle import Lifecycle
+from service.listeners import let_nobody_in
 from service.settings import Settings
 
 OTHER_FILES = 256
 
-ON_THE_WAY_S = 0.25
+ON_THE_WAY_S = 0.5
 """How long requests may be on their way over a connection that is open."""
 
 SWITCH_S = 0.0005
@@ -92,12 +93,13 @@ class Server(uvicorn.Server):
         return drained or await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, read the requests that are on their way, finish what is in flight.
+        """Let nobody in, read the requests that are on their way, finish what is in flight.
 
         uvicorn would close idle connections at once, and with them the requests in their buffers.
         """
         for server in self.servers:
-            server.close()
+            for listener in server.sockets:
+                let_nobody_in(listener.fileno())
         await asyncio.sleep(ON_THE_WAY_S)
         await super().shutdown(sockets)
 

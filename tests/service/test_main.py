@@ -12,6 +12,7 @@ import urllib.request
 import pytest
 from PIL import Image
 
+from tests.faults.stop import stop_under_load
 from tests.images import encode, noise
 from tests.process import ROOT, SOON, running
 
@@ -63,6 +64,15 @@ def test_a_request_in_flight_survives_sigterm(artifact):
             client.join(SOON)
         assert process.wait(SOON) == 0
         assert answers == [200] * 8
+
+
+@pytest.mark.parametrize("drain_seconds", [0, 0.5])
+def test_a_stop_under_load_loses_nothing(artifact, drain_seconds):
+    stopped = stop_under_load(16, model=artifact, drain_seconds=drain_seconds)
+    assert stopped.lost == 0
+    assert set(stopped.answers) == {200}
+    assert stopped.refused == 16
+    assert stopped.exit_status == 0
 
 
 def test_draining_serves_for_a_while_and_sends_clients_elsewhere(artifact):

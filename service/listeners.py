@@ -1,0 +1,25 @@
+"""Listening sockets: how to stop without losing who has just connected."""
+
+import contextlib
+import ctypes
+import os
+import socket
+import struct
+
+SO_ATTACH_FILTER = 26
+"""asm-generic/socket.h; Python's `socket` has no name for it."""
+
+DROP = struct.pack("HBBI", 0x06, 0, 0, 0)
+"""The one instruction `return 0`, keep no byte of the packet: BPF_RET | BPF_K of linux/filter.h."""
+
+
+def let_nobody_in(descriptor: int) -> None:
+    """Have the kernel drop new connections, so that those it has made can be accepted in peace.
+
+    Closing a listening socket resets the connections that wait in its queue, whose clients may have
+    sent a request. Elsewhere than on Linux nothing happens.
+    """
+    program = ctypes.create_string_buffer(DROP)
+    filtered = struct.pack("HL", 1, ctypes.addressof(program))  # struct sock_fprog
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, filtered)
