@@ -1,0 +1,209 @@
+"""Open-loop load over real sockets: `python -m benchmarks.open_load`, in a process of its own.
+
+Requests leave at the times of a Poisson process, whether earlier ones are answered or not, as those
+of many independent users do. It reads a `Plan` from standard input and prints what it `Measured`,
+both as JSON.
+"""
+
+import asyncio
+import contextlib
+import json
+import random
+import resource
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+WARM_UP = 0.25
+"""Share of the measured time that passes before it."""
+
+PATIENCE_S = 60
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to send where, how often, for how long.
+
+    Attributes:
+        port: on the loopback interface.
+        images: files to post to `/embed`, in turn.
+        per_second: requests that are sent each second, on average.
+        seconds: time that is measured.
+    """
+
+    port: int
+    images: list[str]
+    per_second: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What came back; latencies in milliseconds, of answers within the measured time.
+
+    Attributes:
+        offered: requests a second that were really sent.
+        goodput: answers a second with status 200.
+        accepted_ms: 50th and 99th percentile of those.
+        refused: answers a second with status 429.
+        refused_ms: 50th and 99th percentile of those.
+        sent: all requests, before and after the measured time too.
+        answers: statuses of all of them.
+        unanswered: requests whose connection was lost, or that were never answered.
+        surplus: bytes that belonged to no request.
+        late_ms: 99th percentile of how long after its time a request was sent.
+        cpu: processor seconds that this client took, over the seconds it ran.
+    """
+
+    offered: float
+    goodput: float
+    accepted_ms: tuple[float, float]
+    refused: float
+    refused_ms: tuple[float, float]
+    sent: int
+    answers: dict[int, int]
+    unanswered: int
+    surplus: int
+    late_ms: float
+    cpu: float
+
+
+@dataclass
+class Tally:
+    """Answers as they come, and the connections that are free."""
+
+    began: float
+    until: float
+    free: list["Client"] = field(default_factory=list)
+    waiting: int = 0
+    lost: int = 0
+    surplus: int = 0
+    answers: Counter[int] = field(default_factory=Counter)
+    latencies: dict[int, list[float]] = field(default_factory=lambda: {200: [], 429: []})
+
+
+class Client(asyncio.Protocol):
+    """A connection with at most one request under way."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+        self.buffer = bytearray()
+        self.sent: float | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what sends."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_connection gives
+        self.transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """A request under way is lost; an idle connection is merely not free any more."""
+        if self.sent is not None:
+            self.tally.lost += 1
+            self.tally.waiting -= 1
+        elif self in self.tally.free:
+            self.tally.free.remove(self)
+
+    def send(self, request: bytes) -> None:
+        """Post a request."""
+        self.sent = time.perf_counter()
+        self.tally.waiting += 1
+        self.transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        """Collect an answer; when it is whole, tally it."""
+        if self.sent is None:
+            self.tally.surplus += len(data)
+            return
+        self.buffer += data
+        head, gap, rest = self.buffer.partition(b"\r\n\r\n")
+        if not gap:
+            return
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+        if len(rest) < length:
+            return
+        self._answered(int(head.split(b" ", 2)[1]))
+        self.tally.surplus += len(rest) - length
+        self.buffer.clear()
+        if b"connection: close" in head.lower():
+            self.transport.close()
+        else:
+            self.tally.free.append(self)
+
+    def _answered(self, status: int) -> None:
+        now, sent, self.sent = time.perf_counter(), self.sent, None
+        assert sent is not None  # noqa: S101 - data_received has seen that
+        self.tally.waiting -= 1
+        self.tally.answers[status] += 1
+        if self.tally.began <= now <= self.tally.until:
+            self.tally.latencies.setdefault(status, []).append(now - sent)
+
+
+async def run(plan: Plan, requests: Sequence[bytes]) -> Measured:
+    """Put a load on a server and measure it."""
+    loop = asyncio.get_running_loop()
+    arrivals = random.Random(1)  # noqa: S311 - not a secret
+    start = time.perf_counter()
+    tally = Tally(start + WARM_UP * plan.seconds, until := start + (1 + WARM_UP) * plan.seconds)
+    due, sent, late = start, 0, []
+    while due < until:
+        delay = due - time.perf_counter()
+        if delay > 0:
+            await asyncio.sleep(delay)
+        late.append(time.perf_counter() - due)
+        if tally.free:
+            client = tally.free.pop()
+        else:
+            _, client = await loop.create_connection(lambda: Client(tally), "127.0.0.1", plan.port)
+        client.send(requests[sent % len(requests)])
+        sent += 1
+        due += arrivals.expovariate(plan.per_second)
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    ended = time.perf_counter()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_S):
+            while tally.waiting:  # noqa: ASYNC110 - nothing is measured any more
+                await asyncio.sleep(0.01)
+    return Measured(
+        offered=sent / (ended - start),
+        goodput=len(tally.latencies[200]) / plan.seconds,
+        accepted_ms=_percentiles(tally.latencies[200]),
+        refused=len(tally.latencies[429]) / plan.seconds,
+        refused_ms=_percentiles(tally.latencies[429]),
+        sent=sent,
+        answers=dict(tally.answers),
+        unanswered=tally.lost + tally.waiting,
+        surplus=tally.surplus,
+        late_ms=_percentiles(late)[1],
+        cpu=(usage.ru_utime + usage.ru_stime) / (ended - start),
+    )
+
+
+def request(image: bytes) -> bytes:
+    """A POST of an image, as it goes over the wire."""
+    return (
+        b"POST /embed HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (len(image), image)
+    )
+
+
+def _percentiles(seconds: list[float]) -> tuple[float, float]:
+    if not seconds:
+        return (float("nan"), float("nan"))
+    p50, p99 = np.percentile(np.array(seconds) * 1000, [50, 99])
+    return (float(p50), float(p99))
+
+
+def main() -> None:
+    """Measure what standard input asks for."""
+    plan = Plan(**json.load(sys.stdin))
+    requests = [request(Path(name).read_bytes()) for name in plan.images]
+    print(json.dumps(asdict(asyncio.run(run(plan, requests)))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+import socket
+
+import pytest
+
+from service.listeners import let_nobody_in
+
+SOON = 10.0
+
+
+def test_who_is_in_the_queue_is_accepted_and_nobody_else():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        waiting = [socket.create_connection(address) for _ in range(3)]
+        waiting[0].sendall(b"sent")
+        let_nobody_in(listener.fileno())
+        with pytest.raises(TimeoutError):
+            socket.create_connection(address, timeout=0.2)
+        listener.settimeout(SOON)
+        accepted = [listener.accept()[0] for _ in waiting]
+        assert accepted[0].recv(10) == b"sent"
+        for connection in waiting + accepted:
+            connection.close()
+
+
+def test_what_is_no_socket_is_left_alone(tmp_path):
+    with (tmp_path / "file").open("w") as file:
+        let_nobody_in(file.fileno())
