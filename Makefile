@@ -19,7 +19,7 @@ PRECISION ?= fp32
 SWIN_MODEL ?= models/$(NAME).onnx
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-peers setup setup-clients setup-scale setup-torch proto serve train evaluate test lint format hostile export lock clean
+.PHONY: help bench bench-peers setup setup-clients setup-scale setup-torch proto serve train evaluate test lint format hostile soak faults overload export lock clean
 
 help:
 	@sed -n '3,6s/^# *//p' Makefile
@@ -47,9 +47,12 @@ $(VENV)/.torch: requirements/torch.txt $(VENV)/.dev
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/torch.txt
 	@touch $@
 
-$(VENV)/.training: requirements/training.txt $(VENV)/.torch
-	@echo "installing what training and its evaluation take, from requirements/training.txt"
+$(VENV)/.plots: requirements/training.txt $(VENV)/.dev
+	@echo "installing what draws plots, and training takes, from requirements/training.txt"
 	@$(UV) -r requirements/training.txt
+	@touch $@
+
+$(VENV)/.training: $(VENV)/.plots $(VENV)/.torch
 	@touch $@
 
 # An object store and a vector engine, for the tests of whole collections.
@@ -109,11 +112,24 @@ BENCH_MODEL ?= $(SWIN_MODEL)
 bench: $(VENV)/.dev $(BENCH_MODEL)
 	@$(BIN)/python -m benchmarks ceilings served free photo --model $(BENCH_MODEL)
 
+# What becomes of good clients when there are too many, or bad ones beside them.
+overload: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.overload
+	@$(BIN)/python -m benchmarks.abuse
+
 bench-peers: $(PEERS) $(BENCH_MODEL)
 	@$(BIN)/python -m benchmarks served --model $(BENCH_MODEL) --peers $(PEERS)
 
 hostile: $(VENV)/.dev $(SWIN_MODEL)
-	@$(BIN)/python -m tests.hostile
+	@SWIN_MODEL=$(SWIN_MODEL) $(BIN)/python -W ignore -m tests.hostile
+
+MINUTES ?= 10
+soak: $(VENV)/.plots $(SWIN_MODEL)
+	@SWIN_MODEL=$(SWIN_MODEL) $(BIN)/python -W ignore -m tests.soak --minutes $(MINUTES)
+
+faults: $(VENV)/.dev $(SWIN_MODEL)
+	@$(BIN)/python -m tests.faults --model $(SWIN_MODEL)
+	@$(BIN)/python -m tests.faults.stop --model $(SWIN_MODEL)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

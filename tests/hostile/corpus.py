@@ -353,6 +353,20 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "tiff_directory_of_itself": lambda: tiff(
         [(256, 4, 1, 8), (257, 4, 1, 8), (330, 4, 1, 8), (34665, 4, 1, 8)], following=8
     ),
+    "png_of_transparency": lambda: png(
+        (SIDE, SIDE), zlib.compress((b"\4" + bytes(SIDE * 4)) * SIDE, 1), color=6
+    ),
+    "png_of_16_bits": lambda: png(
+        (SIDE, SIDE), zlib.compress(bytes((SIDE * 8 + 1) * SIDE), 1), depth=16, color=6
+    ),
+    "jpeg_of_scans_that_are_read": lambda: scans((SIDE, SIDE), 40),
+    "webp_lossless_of_transparency": lambda: encode(
+        Image.radial_gradient("L").resize((SIDE, SIDE)).convert("LA").convert("RGBA"),
+        "WEBP",
+        lossless=True,
+        quality=0,
+        method=0,
+    ),
     "webp_of_nothing": lambda: encode(Image.new("RGB", (SIDE, SIDE)), "WEBP", quality=1, method=0),
     "avif_of_nothing": lambda: encode(Image.new("RGB", (4000, 4000)), "AVIF", speed=10),
     "bmp_of_runs": lambda: runs((SIDE, SIDE)),
