@@ -6,6 +6,7 @@ moves one of them (docs/operations.md has the table, docs/performance.md what it
 """
 
 import threading
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -20,6 +21,10 @@ SAMPLED = 16
 
 RECENT = 4096
 """Distinct images among which a new one is looked for."""
+
+LOOKS_PER_S = 100.0
+LOOKS_AT_ONCE = 1000.0
+"""Images looked at when more come than that: enough for histograms, under 1 % of a core."""
 
 SLOWNESS = 10_000
 """Images over which the running mean forgets."""
@@ -72,6 +77,27 @@ def look(pixels: Pixels) -> Look:
         sharpness=float(np.abs(change).sum()) / max(1.0, float(np.abs(slope).sum())),
         fingerprint=hash(sample.tobytes()),
     )
+
+
+class Allowance:
+    """Permits `LOOKS_AT_ONCE` at once and `LOOKS_PER_S` on average, so that a rush costs no more.
+
+    Threads that ask at the same moment may get a permit too many, which does not matter here.
+    """
+
+    def __init__(self) -> None:
+        self._left = LOOKS_AT_ONCE
+        self._counted_at = time.monotonic()
+
+    def take(self) -> bool:
+        """Whether there is a permit left; it is used up."""
+        now = time.monotonic()
+        grown = self._left + (now - self._counted_at) * LOOKS_PER_S
+        self._left, self._counted_at = min(LOOKS_AT_ONCE, grown), now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class Drift:

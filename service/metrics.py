@@ -17,7 +17,7 @@ from prometheus_client import (
 )
 
 from service import gpu
-from service.drift import Drift
+from service.drift import Allowance, Drift
 from service.errors import ImageTooLarge, InvalidImage, RequestTimeout
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ class Metrics:
             "swin_image_formats", "Images decoded, by file format", ["format"], registry=registry
         )
         self.drift = Drift(registry)
+        self._looks_at_pictures, self._looks_at_vectors = Allowance(), Allowance()
         self._model_info = Info("swin_model", "The model that is served", registry=registry)
         self._load_duration = Gauge(
             "swin_model_load_duration_seconds",
@@ -225,7 +226,8 @@ class Metrics:
         """Note what a decoded image is like."""
         self._image_pixels.observe(picture.width * picture.height)
         self._image_formats.labels(picture.format).inc()
-        self.drift.observe_picture(picture)
+        if self._looks_at_pictures.take():
+            self.drift.observe_picture(picture)
 
     def observe_image(self, future: "Future[Embedding]") -> None:
         """Count an image that has been answered, and the time it spent in each stage."""
@@ -236,7 +238,8 @@ class Metrics:
             self._decode.observe(embedding.decode_s)
             self._queue.observe(embedding.queue_s)
             self._inference.observe(embedding.inference_s)
-            self.drift.observe_vector(embedding.vector)
+            if self._looks_at_vectors.take():
+                self.drift.observe_vector(embedding.vector)
 
 
 def _outcome(future: "Future[Embedding]") -> str:

@@ -1,9 +1,11 @@
 """Content negotiation: which of our media types an `Accept` header would rather have."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 
-def best(header: str, offers: Sequence[str]) -> str | None:
+@lru_cache(maxsize=64)
+def best(header: str, offers: tuple[str, ...]) -> str | None:
     """The offer with the highest quality, the earliest among equals; None if none is acceptable.
 
     The most specific range that matches an offer decides its quality (RFC 9110, 12.5.1).

@@ -5,6 +5,7 @@ import contextlib
 import re
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -97,20 +98,44 @@ async def compute(
     """
     allow(settings, len(uploads))
     futures = embedder.submit([upload.data for upload in uploads], timeout_s)
-    answers = [asyncio.wrap_future(future) for future in futures]
     try:
-        async with asyncio.timeout(timeout_s):
-            await (asyncio.gather(*answers) if len(answers) > 1 else answers[0])
-    except TimeoutError:
-        raise RequestTimeout(f"no answer within {timeout_s:g} s; try again later") from None
-    except ServiceError as error:
-        failed = next(i for i, answer in enumerate(answers) if _error(answer) is error)
-        error.param = uploads[failed].param
-        raise
+        await _settled(futures, timeout_s)
+        for upload, future in zip(uploads, futures, strict=True):
+            if future.done() and (error := future.exception()):
+                if isinstance(error, ServiceError):
+                    error.param = upload.param
+                raise error
+        if not all(future.done() for future in futures):
+            raise RequestTimeout(f"no answer within {timeout_s:g} s; try again later")
+        return [future.result() for future in futures]
     finally:
-        for answer in answers:
-            answer.cancel()
-    return [answer.result() for answer in answers]
+        for future in futures:
+            future.cancel()
+
+
+async def _settled(futures: Sequence[Future[Embedding]], timeout_s: float) -> None:
+    """Wait until all are answered, one has failed, or time is up: the loop is woken once."""
+    loop = asyncio.get_running_loop()
+    settled = loop.create_future()
+    answered: list[Future[Embedding]] = []
+
+    def wake() -> None:
+        if not settled.done():
+            settled.set_result(None)
+
+    def answer(future: Future[Embedding]) -> None:
+        """Note an answer, in the thread that gives it."""
+        answered.append(future)
+        if len(answered) == len(futures) or (not future.cancelled() and future.exception()):
+            loop.call_soon_threadsafe(wake)
+
+    for future in futures:
+        future.add_done_callback(answer)
+    timer = loop.call_later(timeout_s, wake)
+    try:
+        await settled
+    finally:
+        timer.cancel()
 
 
 def allow(settings: Settings, images: int) -> None:
@@ -154,7 +179,3 @@ def _timeout_s(request: Request) -> float:
     if not MILLISECONDS.fullmatch(given):
         raise InvalidRequest(f"{TIMEOUT_HEADER} is a number of milliseconds", param=TIMEOUT_HEADER)
     return min(settings.request_timeout_s, int(given) / 1000)
-
-
-def _error(answer: "asyncio.Future[Embedding]") -> BaseException | None:
-    return answer.exception() if answer.done() and not answer.cancelled() else None

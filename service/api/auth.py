@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 
 from service.errors import InvalidApiKey
 from service.settings import Settings
@@ -14,16 +15,24 @@ bearer = HTTPBearer(auto_error=False, description="one of the keys in SWIN_API_K
 
 
 async def authorise(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
+    request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
 ) -> None:
-    """Let requests with a known key pass; for routes to depend on.
+    """`admit`, for routes to depend on, and for OpenAPI to tell of."""
+    admit(request)
+
+
+def admit(request: Request) -> None:
+    """Let a request pass that has a known key, or any where no keys are asked for.
 
     Raises:
         InvalidApiKey: there is no key, or one that is not known.
     """
+    settings: Settings = request.app.state.settings
+    if not settings.api_keys:
+        return
+    scheme, key = get_authorization_scheme_param(request.headers.get("authorization"))
     # Header values are decoded as latin-1; this gives the client's bytes back.
-    given = credentials.credentials.encode("latin-1") if credentials else None
-    check(request.app.state.settings, given)
+    check(settings, key.encode("latin-1") if key and scheme.lower() == "bearer" else None)
 
 
 def check(settings: Settings, given: bytes | None) -> None:

@@ -1,11 +1,10 @@
 """`POST /embed`: an image as the body, or a form with many; the door for people and curl."""
 
 import io
-from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
@@ -13,13 +12,20 @@ from typing_extensions import Buffer
 
 from service.api.accept import best
 from service.api.answers import Upload, embed_all, embedder, encoding
-from service.api.openapi import EMBEDDING_ERRORS, EMBEDDING_HEADERS, error_responses, header
+from service.api.direct import Direct
+from service.api.openapi import (
+    EMBEDDING_ERRORS,
+    EMBEDDING_HEADERS,
+    error_responses,
+    header,
+    query_parameters,
+)
 from service.api.vectors import Dtype, rows
 from service.errors import InvalidRequest, NotAcceptable, TooManyImages, UnsupportedMediaType
 from service.preprocess import SIGNATURE_BYTES, may_be_image
 from service.settings import Settings
 
-router = APIRouter(tags=["embed"])
+router = APIRouter(tags=["embed"], route_class=Direct)
 
 ACCEPTED = (
     "send an image (Content-Type: image/* or application/octet-stream) or multipart/form-data"
@@ -31,6 +37,16 @@ DTYPES = (
     "where it is above zero, eight to a byte, the first in the highest bit"
 )
 JSON, RAW, NPY = "application/json", "application/octet-stream", "application/x-npy"
+
+
+class EmbedQuery(BaseModel):
+    """How the vectors should come."""
+
+    normalize: bool = Field(default=True, description="scale vectors to unit length")
+    dtype: Dtype = Field(default="float32", description=DTYPES)
+
+
+DEFAULT_QUERY = EmbedQuery()
 
 
 class EmbedResponse(BaseModel):
@@ -70,6 +86,7 @@ HEADERS = {
         **error_responses([*EMBEDDING_ERRORS, UnsupportedMediaType, NotAcceptable]),
     },
     openapi_extra={
+        "parameters": query_parameters(EmbedQuery),
         "requestBody": {
             "required": True,
             "content": {
@@ -89,14 +106,10 @@ HEADERS = {
                     },
                 },
             },
-        }
+        },
     },
 )
-async def embed(
-    request: Request,
-    normalize: Annotated[bool, Query(description="scale vectors to unit length")] = True,
-    dtype: Annotated[Dtype, Query(description=DTYPES)] = "float32",
-) -> Response:
+async def embed(request: Request) -> Response:
     """Embed the body, or each `files` part of a form, in order.
 
     The answer is JSON, raw little-endian rows or a NumPy file, as `Accept` prefers.
@@ -104,9 +117,10 @@ async def embed(
     media_type = best(request.headers.get("accept", ""), (JSON, RAW, NPY))
     if media_type is None:
         raise NotAcceptable(f"an answer can be {JSON}, {RAW} or {NPY}; name one in Accept")
+    asked = _query(request)
     embeddings = await embed_all(request, await _uploads(request))
     with encoding(request):
-        vectors = rows(embeddings, normalize=normalize, dtype=dtype)
+        vectors = rows(embeddings, normalize=asked.normalize, dtype=asked.dtype)
         headers = {"X-Embedding-Shape": vectors.shape, "Vary": "Accept"}
         if vectors.scales is not None:
             headers["X-Embedding-Scales"] = ",".join(map(str, vectors.scales))
@@ -127,6 +141,16 @@ async def embed(
     return Response(body, headers=headers, media_type=media_type)
 
 
+def _query(request: Request) -> EmbedQuery:
+    if not request.scope["query_string"]:
+        return DEFAULT_QUERY
+    try:
+        return EmbedQuery.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InvalidRequest(first["msg"], param=str(first["loc"][0])) from error
+
+
 async def _uploads(request: Request) -> list[Upload]:
     content_type = request.headers.get("content-type", "application/octet-stream")
     media_type = content_type.partition(";")[0].strip().lower()
@@ -144,9 +168,12 @@ async def _image(request: Request) -> bytes:
     """The body; of one that cannot be an image only the beginning is kept, whatever its length."""
     chunks: list[bytes] = []
     head = b""
+    kept = True
     async for chunk in request.stream():
-        head += chunk[: SIGNATURE_BYTES - len(head)]
-        if len(head) < SIGNATURE_BYTES or may_be_image(head):
+        if len(head) < SIGNATURE_BYTES:
+            head += chunk[: SIGNATURE_BYTES - len(head)]
+            kept = len(head) < SIGNATURE_BYTES or may_be_image(head)
+        if kept:
             chunks.append(chunk)
     return b"".join(chunks) or head
 

@@ -6,7 +6,6 @@ import random
 import re
 import time
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import RequestTooLarge
@@ -40,7 +39,7 @@ class Observed:
             return
         status = 500
         started = time.perf_counter()
-        identifier = request_id(Headers(scope=scope).get("x-request-id", ""))
+        identifier = request_id(_header(scope, b"x-request-id").decode("latin-1"))
         state = scope.setdefault("state", {})
         state["request_id"] = identifier
 
@@ -48,13 +47,16 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers.append("X-Request-Id", identifier)
-                headers.setdefault("X-Content-Type-Options", "nosniff")
+                own = {b"x-request-id": identifier, b"x-content-type-options": "nosniff"}
                 if served := state.get("embedder"):
-                    headers.append("X-Model-Digest", served.model.digest)
+                    own[b"x-model-digest"] = served.model.digest
                 if stages := state.get("stages"):
-                    headers.append("Server-Timing", server_timing(stages))
+                    own[b"server-timing"] = server_timing(stages)
+                given = message.get("headers", ())
+                message["headers"] = [
+                    *(header for header in given if header[0] not in own),
+                    *((name, value.encode("latin-1")) for name, value in own.items()),
+                ]
             await send(message)
 
         self._metrics.in_flight.inc()
@@ -120,8 +122,7 @@ class Bounded:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        declared = int(headers.get("content-length", "0"))
+        declared = int(_header(scope, b"content-length") or 0)
         received = 0
         too_large = False
 
@@ -142,7 +143,9 @@ class Bounded:
 
         async def lingering(message: Message) -> None:
             ends = message["type"] == "http.response.body" and not message.get("more_body", False)
-            awaited = received == 0 and "expect" in headers  # the client waits for leave to send
+            awaited = received == 0 and _header(
+                scope, b"expect"
+            )  # the client waits for leave to send
             if too_large and ends and not awaited:
                 await send({**message, "more_body": True})
                 await _discard(receive)
@@ -150,6 +153,15 @@ class Bounded:
             await send(message)
 
         await self._app(scope, counted, lingering)
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    """A request's header, empty if it has none of that name."""
+    for key, value in scope["headers"]:
+        if key == name:
+            found: bytes = value
+            return found
+    return b""
 
 
 async def _discard(receive: Receive) -> None:

@@ -100,6 +100,20 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
     return whole
 
 
+def query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """The fields of a model as parameters of a query, for doors that read it by themselves."""
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "description": schema["description"],
+            "schema": schema,
+        }
+        for name, schema in schema_of(model)["properties"].items()
+    ]
+
+
 def error_responses(
     kinds: Sequence[type[ServiceError]], model: type[BaseModel] = Error
 ) -> Responses:

@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 from prometheus_client import CollectorRegistry
 
-from service.drift import RECENT, Drift, look
+from service import drift as drifting
+from service.drift import LOOKS_AT_ONCE, LOOKS_PER_S, RECENT, Allowance, Drift, look
 from service.preprocess import Picture
 from tests.images import noise, photos
 
@@ -92,3 +93,14 @@ def test_a_model_of_another_size_starts_a_new_mean(drift, registry):
     drift.observe_vector(np.ones(8, np.float32))
     assert registry.get_sample_value("swin_embedding_norm_count") == 4
     assert registry.get_sample_value("swin_embedding_cosine_count") == 1
+
+
+def test_a_rush_of_images_is_looked_at_in_part(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(drifting.time, "monotonic", lambda: now)
+    looks = Allowance()
+    assert sum(looks.take() for _ in range(5000)) == LOOKS_AT_ONCE
+    now += 2
+    assert sum(looks.take() for _ in range(5000)) == 2 * LOOKS_PER_S
+    now += 3600
+    assert sum(looks.take() for _ in range(5000)) == LOOKS_AT_ONCE

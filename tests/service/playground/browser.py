@@ -118,5 +118,5 @@ class Page:
     def downloaded(self, name: str) -> Path:
         """The file of that name, once the browser has written it."""
         file = self.folder / name
-        self.until(file.exists)
+        self.until(lambda: file.exists() and file.stat().st_size > 0)
         return file
