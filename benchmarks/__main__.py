@@ -1,12 +1,13 @@
-"""`python -m benchmarks PIECE... --model NAME=FILE...`: measure, and write docs/performance.md.
+"""`python -m benchmarks PIECE... --models FILE...`: measure, and write docs/performance.md.
 
 Pieces can be run one at a time; each adds to benchmarks/results.json, from which the page is made.
 
     ceilings   the model alone, and with decoding, without HTTP
-    served     the service at 1, 8, 16 and 32 clients, beside the peers named with --peers
+    served     the service at 1, 8, 16 and 32 clients, beside the ceilings of the same minutes and
+               the peers named with --peers
     free       the service and naive FastAPI around a model that costs nothing
     photo      decoding a 12-megapixel photo
-    report     the page, from what was measured
+    report     the page and its plots, from what was measured
 """
 
 import argparse
@@ -31,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("pieces", nargs="+", choices=[*PIECES, "report"])
-    parser.add_argument("--model", type=Path, help="the artifact to serve")
+    parser.add_argument("--models", type=Path, nargs="+", help="the artifacts to serve")
     parser.add_argument("--repeats", type=int, default=3, help="interleaved; medians are kept")
     parser.add_argument("--seconds", type=float, default=4, help="of each measurement")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 16, 32])
@@ -41,7 +42,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         setup = pieces.Setup(
-            model=options.model,
+            models=options.models,
             images=corpus.write(Path(folder)),
             folder=Path(folder),
             repeats=options.repeats,

@@ -22,6 +22,8 @@ from service.preprocess import Pixels, preprocess
 from service.resources import usable_cores
 
 MANY = 10**9
+BUSY = "decode + model, a stream a core"
+LONE = "decode + model, one run on all cores"
 FREE_CLIENTS = 8
 
 
@@ -29,7 +31,7 @@ FREE_CLIENTS = 8
 class Setup:
     """What to measure, with what, how often and for how long."""
 
-    model: Path
+    models: Sequence[Path]
     images: Sequence[Path]
     folder: Path
     repeats: int
@@ -38,32 +40,50 @@ class Setup:
     peers: Path | None
 
 
-def ceilings(setup: Setup) -> dict[str, Any]:
+class Ceiling:
     """Images a second without HTTP: in each gear, the model alone and with decoding."""
-    cores = usable_cores()
-    loaded = model.load(setup.model, "cpu", 1, cores)
-    files = [path.read_bytes() for path in setup.images]
-    recipe = loaded.card.preprocessing
-    pixels = preprocess(files[0], recipe, MANY).pixels[None]
 
-    def decoded(turn: int) -> Pixels:
-        return preprocess(files[turn % len(files)], recipe, MANY).pixels[None]
+    def __init__(self, path: Path, setup: Setup) -> None:
+        cores = usable_cores()
+        loaded = model.load(path, "cpu", 1, cores)
+        files = [path.read_bytes() for path in setup.images]
+        recipe = loaded.card.preprocessing
+        pixels = preprocess(files[0], recipe, MANY).pixels[None]
 
-    cases: dict[str, tuple[int, Callable[[int], object]]] = {
-        "model, a stream a core": (cores, lambda turn: loaded.run(pixels)),
-        "model, one run on all cores": (1, lambda turn: loaded.run(pixels, alone=True)),
-        "decode + model, a stream a core": (cores, lambda turn: loaded.run(decoded(turn))),
-        "decode + model, one run on all cores": (
-            1,
-            lambda turn: loaded.run(decoded(turn), alone=True),
-        ),
-    }
-    rates = defaultdict(list)
+        def decoded(turn: int) -> Pixels:
+            return preprocess(files[turn % len(files)], recipe, MANY).pixels[None]
+
+        self._cases: dict[str, tuple[int, Callable[[int], object]]] = {
+            "model, a stream a core": (cores, lambda turn: loaded.run(pixels)),
+            "model, one run on all cores": (1, lambda turn: loaded.run(pixels, alone=True)),
+            BUSY: (cores, lambda turn: loaded.run(decoded(turn))),
+            LONE: (1, lambda turn: loaded.run(decoded(turn), alone=True)),
+        }
+        self._seconds = setup.seconds
+        self._rates: dict[str, list[float]] = defaultdict(list)
+        self.precision = loaded.card.precision
+        self.vectors = [
+            loaded.run(preprocess(file, recipe, MANY).pixels[None])[0].tolist() for file in files
+        ]
+
+    def measure(self, *names: str) -> None:
+        """Measure the cases of these names, all if there are none."""
+        for name in names or self._cases:
+            streams, work = self._cases[name]
+            self._rates[name].append(_rate(streams, work, self._seconds))
+
+    def medians(self) -> dict[str, float]:
+        """Images a second by case."""
+        return {name: statistics.median(rates) for name, rates in self._rates.items()}
+
+
+def ceilings(setup: Setup) -> dict[str, Any]:
+    """Images a second without HTTP, of all models."""
+    measured = [Ceiling(path, setup) for path in setup.models]
     for _ in range(setup.repeats):
-        for name, (streams, work) in cases.items():
-            rates[name].append(_rate(streams, work, setup.seconds))
-    precision = loaded.card.precision
-    return {f"{precision}: {name}": statistics.median(rate) for name, rate in rates.items()}
+        for ceiling in measured:
+            ceiling.measure()
+    return {ceiling.precision: ceiling.medians() for ceiling in measured}
 
 
 def _rate(streams: int, work: Callable[[int], object], seconds: float) -> float:
@@ -85,38 +105,33 @@ def _rate(streams: int, work: Callable[[int], object], seconds: float) -> float:
 
 
 def served(setup: Setup) -> dict[str, Any]:
-    """Images a second and latencies of the service, and of its peers if there are any."""
-    loaded = model.load(setup.model, "cpu", usable_cores())
-    vectors = [
-        loaded.run(preprocess(path.read_bytes(), loaded.card.preprocessing, MANY).pixels[None])[0]
-        for path in setup.images
-    ]
-    precision = loaded.card.precision
-    del loaded
-    everyone = [layouts.ours(setup.model)]
+    """Images a second and latencies of the service, its ceiling, and its peers if there are any."""
+    return dict(_served(path, setup) for path in setup.models)
+
+
+def _served(path: Path, setup: Setup) -> tuple[str, dict[str, Any]]:
+    ceiling = Ceiling(path, setup)
+    everyone = [layouts.ours(path)]
     if setup.peers:
-        everyone += layouts.peers(setup.model, setup.peers)
+        everyone += layouts.peers(path, setup.peers)
+    images = [str(image) for image in setup.images]
     plans = {
-        clients: Plan(
-            0,
-            "",
-            [str(path) for path in setup.images],
-            [vector.tolist() for vector in vectors],
-            clients,
-            setup.seconds,
-        )
+        clients: Plan(0, "", images, ceiling.vectors, clients, setup.seconds)
         for clients in setup.clients
     }
     with running(everyone) as servers:
-        measured = _interleaved(servers, plans, setup.repeats)
-        rows = {}
-        for server in servers:
-            rows[f"{precision}: {server.layout.name}"] = {
+        measured = _interleaved(
+            servers, plans, setup.repeats, between=lambda: ceiling.measure(BUSY, LONE)
+        )
+        rows = {
+            server.layout.name: {
                 "clients": measured[server.layout.name],
                 "ready_s": server.ready_s,
                 "resident_mb": server.resident_mb(),
             }
-        return rows
+            for server in servers
+        }
+    return ceiling.precision, {"ceiling": ceiling.medians(), "servers": rows}
 
 
 def free_model(setup: Setup) -> dict[str, Any]:
@@ -151,7 +166,7 @@ def free_model(setup: Setup) -> dict[str, Any]:
 
 def photo(setup: Setup) -> dict[str, Any]:
     """Milliseconds to decode and resize a 12-megapixel photo: whole, and as the service does."""
-    recipe = model.load(setup.model, "cpu", 1).card.preprocessing
+    recipe = model.load(setup.models[0], "cpu", 1).card.preprocessing
     data = corpus.phone_photo()
     times = defaultdict(list)
     for _ in range(setup.repeats):
@@ -163,11 +178,15 @@ def photo(setup: Setup) -> dict[str, Any]:
 
 
 def _interleaved(
-    servers: Sequence[Server], plans: Mapping[int, Plan], repeats: int
+    servers: Sequence[Server],
+    plans: Mapping[int, Plan],
+    repeats: int,
+    between: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, Any]]:
     """Medians by server and number of clients; wrong answers are added up."""
     found = defaultdict(list)
     for _ in range(repeats):
+        between()
         for clients, plan in plans.items():
             for server in servers:
                 found[server.layout.name, clients].append(_load(server.layout, server.port, plan))

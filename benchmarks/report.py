@@ -3,14 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks import plots
 from benchmarks.servers import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
+PLOT = PAGE.with_suffix(".png")
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
 
 def write(measured: Mapping[str, Mapping[str, Any]]) -> None:
     """Put the tables of all pieces into the page."""
+    if measured.get("served"):
+        plots.draw(measured["served"], PLOT)
     sections = [table(measured[piece]) for piece, table in TABLES.items() if measured.get(piece)]
     page = PAGE.read_text() if PAGE.exists() else "# Performance\n"
     if BEGIN not in page:
@@ -20,24 +24,37 @@ def write(measured: Mapping[str, Mapping[str, Any]]) -> None:
     PAGE.write_text(f"{before}{BEGIN}\n" + "\n".join(sections) + f"\n{END}{after}")
 
 
-def _ceilings(rows: Mapping[str, float]) -> str:
-    lines = ["### Ceilings: no HTTP\n", "| | images/s |", "| --- | --- |"]
-    return "\n".join(lines + [f"| {name} | {rate:.1f} |" for name, rate in rows.items()]) + "\n"
+def _ceilings(models: Mapping[str, Mapping[str, float]]) -> str:
+    lines = ["### Ceilings: no HTTP\n", f"| images/s | {' | '.join(models)} |"]
+    lines.append("| --- " * (len(models) + 1) + "|")
+    for name in next(iter(models.values())):
+        rates = " | ".join(f"{rates[name]:.1f}" for rates in models.values())
+        lines.append(f"| {name} | {rates} |")
+    return "\n".join(lines) + "\n"
 
 
-def _served(rows: Mapping[str, Any]) -> str:
-    clients = list(next(iter(rows.values()))["clients"])
-    columns = [f"{count} clients: images/s, p50 / p99 ms" for count in clients]
-    columns += ["wrong answers", "ready, s", "resident, MB"]
-    lines = ["### Served\n", f"| | {' | '.join(columns)} |", "| --- " * (len(columns) + 1) + "|"]
-    for name, row in rows.items():
-        cells = [
-            f"{one['images_per_s']:.1f}, {one['p50_ms']:.0f} / {one['p99_ms']:.0f}"
-            for one in row["clients"].values()
-        ]
-        cells.append(str(sum(one["wrong"] for one in row["clients"].values())))
-        cells += [f"{row['ready_s']:.1f}", f"{row['resident_mb']:.0f}"]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+def _served(models: Mapping[str, Any]) -> str:
+    lines = ["### Served\n"]
+    for precision, measured in models.items():
+        rows = measured["servers"]
+        clients = list(next(iter(rows.values()))["clients"])
+        columns = [f"{count} clients: images/s, p50 / p99 ms" for count in clients]
+        columns += ["wrong answers", "ready, s", "resident, MB"]
+        lines.append(f"| {precision} | {' | '.join(columns)} |")
+        lines.append("| --- " * (len(columns) + 1) + "|")
+        for name, row in rows.items():
+            cells = [
+                f"{one['images_per_s']:.1f}, {one['p50_ms']:.0f} / {one['p99_ms']:.0f}"
+                for one in row["clients"].values()
+            ]
+            cells.append(str(sum(one["wrong"] for one in row["clients"].values())))
+            cells += [f"{row['ready_s']:.1f}", f"{row['resident_mb']:.0f}"]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append("")
+        for name, rate in measured["ceiling"].items():
+            lines.append(f"Without HTTP, {name}: {rate:.1f} images/s, {1000 / rate:.0f} ms each.")
+        lines.append("")
+    lines.append("![Images a second and p99 over clients](performance.png)")
     return "\n".join(lines) + "\n"
 
 
