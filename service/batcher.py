@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -50,6 +50,22 @@ Decode = Callable[[], Pixels]
 """Makes the pixels of an image; called once, when its turn has come."""
 
 
+Run = Callable[[Sequence[Pixels], bool], npt.NDArray[np.float32]]
+"""Images, and whether the run is alone, to their vectors, float32 `[n, dim]`."""
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What a stream runs its batches on; lanes may share a device.
+
+    The stream calls `prepare` before anything else; it gives the seconds that a warm run takes.
+    """
+
+    run: Run
+    device: str = "cpu"
+    prepare: Callable[[], float] = lambda: 0.0
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """One image on its way. Whoever waits for it holds `future`, and gives up by cancelling it.
@@ -80,7 +96,7 @@ class Step(NamedTuple):
 
 
 class Batcher:
-    """A bounded queue in front of `streams` threads that decode images and run the model on them.
+    """A bounded queue in front of streams, threads that decode images and run the model on them.
 
     A batch is what queued while the streams were busy: there is no timer unless `max_delay_s` asks
     for one. A place in the queue is taken by `admit`, before the image is decoded, and given back
@@ -88,20 +104,23 @@ class Batcher:
     not. Requests take turns, an image each, so that a large one does not hold up those behind it.
 
     A run is told whether it is `alone`: no image waits and at most half of the streams, this one
-    among them, have work, so that it may use the cores of the others.
+    among them, have work, so that it may use the cores of the others. Of several devices the one
+    with the fewest runs under way takes the next batch.
+
+    Raises:
+        Exception: what the `prepare` of a lane raises; no stream is left running then.
     """
 
     def __init__(
         self,
-        run: Callable[[npt.NDArray[np.uint8], bool], npt.NDArray[np.float32]],
+        lanes: Sequence[Lane],
         *,
-        streams: int,
         max_batch_size: int,
         capacity: int,
         max_delay_s: float = 0,
         on_run: RunObserver = lambda size, *, succeeded: None,
     ) -> None:
-        self._run_model = run
+        self._lanes = lanes
         self._max_batch_size = max_batch_size
         self._max_delay_s = max_delay_s
         self._on_run = on_run
@@ -110,16 +129,29 @@ class Batcher:
         self._requests: deque[deque[Job]] = deque()
         self._queued = 0
         self._image_s = 0.0
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._idle = {lane.device: threading.Condition(self._lock) for lane in lanes}
         self._closed = False
         self._steps: dict[int, Step] = {}
         self.last_run_failed = False
-        self._threads = [
-            threading.Thread(target=self._stream, name=f"stream-{number}", daemon=True)
-            for number in range(streams)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self.warm_run_s = 0.0
+        self._threads: list[threading.Thread] = []
+        for number, lane in enumerate(lanes):
+            ready: Future[float] = Future()
+            self._threads.append(
+                threading.Thread(
+                    target=self._stream,
+                    args=(number, lane, ready),
+                    name=f"stream-{number}",
+                    daemon=True,
+                )
+            )
+            self._threads[-1].start()
+            try:  # one at a time: GPUs record graphs only while nothing else runs
+                self.warm_run_s = max(self.warm_run_s, ready.result())
+            except BaseException:
+                self.close()
+                raise
 
     def admit(self, count: int, deadline: float) -> list[Job]:
         """Take places for `count` images, or none.
@@ -128,7 +160,7 @@ class Batcher:
             QueueFull: there are not that many left.
             NotReady: the batcher is closed.
         """
-        with self._changed:
+        with self._lock:
             if self._closed:
                 raise NotReady("the service is shutting down")
             if self.depth + count > self.capacity:
@@ -147,16 +179,16 @@ class Batcher:
         """
         job.image = image
         job.queued_at = time.monotonic()
-        with self._changed:
+        with self._lock:
             if not job.request:
                 self._requests.append(job.request)
             job.request.append(job)
             self._queued += 1
-            self._changed.notify()
+            self._idle[self._least_busy()].notify()
 
     def drop(self, job: Job, error: Exception) -> None:
         """Answer an admitted image that will not be queued."""
-        with self._changed:
+        with self._lock:
             self.depth -= 1
         if job.future.set_running_or_notify_cancel():
             job.future.set_exception(error)
@@ -196,17 +228,22 @@ class Batcher:
 
     def close(self) -> None:
         """Take no more images, answer those that wait, end the streams."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            for idle in self._idle.values():
+                idle.notify_all()
         for thread in self._threads:
             thread.join()
 
-    def _stream(self) -> None:
-        stream = threading.get_ident()
-        while (jobs := self._take()) is not None:
+    def _stream(self, stream: int, lane: Lane, ready: Future[float]) -> None:
+        try:
+            ready.set_result(lane.prepare())
+        except BaseException as error:
+            ready.set_exception(error)
+            return
+        while (jobs := self._take(stream)) is not None:
             try:
-                self._work(jobs)
+                self._work(stream, jobs)
             except Exception:
                 waiting = sum(not job.future.done() for job in jobs)
                 logger.exception("a run of %d images failed", waiting)
@@ -217,36 +254,37 @@ class Batcher:
                         job.future.set_exception(_run_failed())
                 del self._steps[stream]
 
-    def _work(self, jobs: Sequence[Job]) -> None:
+    def _work(self, stream: int, jobs: Sequence[Job]) -> None:
         """Decode a batch, run the model on it and answer all whose images are sound."""
         images = []
         for job in jobs:
-            self._begin(runs=False)
+            self._begin(stream, runs=False)
             if (pixels := _pixels(job)) is not None:
                 images.append((job, pixels))
         if images:
-            self._run(images)
+            self._run(stream, images)
         if jobs:
             self._observe_pace(jobs)
 
-    def _begin(self, *, runs: bool) -> None:
-        self._steps[threading.get_ident()] = Step(runs, time.monotonic())
+    def _begin(self, stream: int, *, runs: bool) -> None:
+        self._steps[stream] = Step(runs, time.monotonic())
 
-    def _take(self) -> list[Job] | None:
+    def _take(self, stream: int) -> list[Job] | None:
         """The next batch, less whoever has left or is too late; None once closed and empty."""
-        with self._changed:
-            while not self._queued:
-                if self._closed:
+        idle = self._idle[self._lanes[stream].device]
+        with self._lock:
+            while not self._queued or self._handed_on(self._lanes[stream].device):
+                if self._closed and not self._queued:
                     return None
-                self._changed.wait()
+                idle.wait()
             if self._max_delay_s:
                 full_by = self._requests[0][0].queued_at + self._max_delay_s
-                self._changed.wait_for(
+                idle.wait_for(
                     lambda: self._queued >= self._max_batch_size or self._closed,
                     timeout=max(0.0, full_by - time.monotonic()),
                 )
             now = time.monotonic()
-            self._begin(runs=False)
+            self._begin(stream, runs=False)
             jobs: list[Job] = []
             while self._queued and len(jobs) < self._max_batch_size:
                 job = self._next()
@@ -259,7 +297,27 @@ class Batcher:
                     continue
                 job.taken_at = now
                 jobs.append(job)
+            if self._queued:
+                self._idle[self._least_busy()].notify()
         return jobs
+
+    def _handed_on(self, device: str) -> bool:
+        """Whether the next batch is rather another device's, a stream of which is then woken."""
+        other = self._least_busy(device)
+        if self._closed or other == device:
+            return False
+        self._idle[other].notify()
+        return True
+
+    def _least_busy(self, *preferred: str) -> str:
+        """The device with the fewest runs of those that have an idle stream."""
+        if len(self._idle) == 1:
+            return self._lanes[0].device
+        running = tuple(self._steps)
+        busy = Counter(self._lanes[stream].device for stream in running)
+        able = {lane.device for stream, lane in enumerate(self._lanes) if stream not in running}
+        order = (*preferred, *self._idle)
+        return min((name for name in order if name in able), key=busy.__getitem__, default=order[0])
 
     def _next(self) -> Job:
         """The first image of the request whose turn it is."""
@@ -279,13 +337,13 @@ class Batcher:
         seconds = (time.monotonic() - jobs[0].taken_at) / len(jobs)
         self._image_s += (seconds - self._image_s) / RECENT_RUNS if self._image_s else seconds
 
-    def _run(self, images: Sequence[tuple[Job, Pixels]]) -> None:
+    def _run(self, stream: int, images: Sequence[tuple[Job, Pixels]]) -> None:
         """Run the model on a batch and answer its waiters."""
         started = time.monotonic()
         alone = self.depth == 0 and 2 * len(self._steps) <= len(self._threads)
-        self._begin(runs=True)
-        batch = np.stack([pixels for _, pixels in images])  # [n, h, w, 3]
-        vectors = self._run_model(batch, alone)  # [n, dim]
+        self._begin(stream, runs=True)
+        batch = [pixels for _, pixels in images]  # n of [h, w, 3]
+        vectors = self._lanes[stream].run(batch, alone)  # [n, dim]
         answers = [
             (job, vector, bool(np.isfinite(vector).all()))
             for (job, _), vector in zip(images, vectors, strict=True)

@@ -6,8 +6,11 @@ import importlib
 import io
 import logging
 import re
+import weakref
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import onnxruntime as ort
 
 from service.errors import DeviceError
@@ -17,6 +20,7 @@ PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
+NAME = re.compile(r"auto|cpu|(cuda|tensorrt)(:\d+)?")
 
 DRIVER = "libcuda.so.1"
 LIBRARIES = {
@@ -43,11 +47,26 @@ def number(device: str) -> int:
     return int(device.partition(":")[2] or 0)
 
 
+def parse(asked: str) -> tuple[str, ...]:
+    """The devices in a value of `SWIN_DEVICE`, such as `cuda:0,cuda:1`.
+
+    Raises:
+        ValueError: it is none; the message says what would be.
+    """
+    names = tuple(part.strip() for part in asked.split(","))
+    kinds = {kind(name) for name in names}
+    if not all(NAME.fullmatch(name) for name in names) or len(kinds) > 1 < len(names):
+        raise ValueError("auto, cpu, cuda or tensorrt; or GPUs of one kind: cuda:0,cuda:1")
+    if len({(kind(name), number(name)) for name in names}) < len(names):
+        raise ValueError("a device is named twice; SWIN_STREAMS says how many runs it does at once")
+    return names
+
+
 def choose(asked: str) -> tuple[str, ...]:
     """The devices to run on: those asked for; for `auto` the first GPU if it works, or the CPU.
 
     Args:
-        asked: `SWIN_DEVICE`.
+        asked: `SWIN_DEVICE`, which `parse` takes.
 
     Raises:
         DeviceError: one that was asked for by name cannot be had.
@@ -60,9 +79,11 @@ def choose(asked: str) -> tuple[str, ...]:
             return ("cuda:0",)
         logger.warning("no GPU, running on the CPU: %s", found)
         return ("cpu",)
-    if found := problem(asked):
-        raise DeviceError(f"SWIN_DEVICE={asked}: {found}")
-    return (asked,)
+    devices = parse(asked)
+    for device in devices:
+        if found := problem(device):
+            raise DeviceError(f"SWIN_DEVICE={device}: {found}")
+    return devices
 
 
 def problem(device: str) -> str | None:
@@ -119,6 +140,23 @@ def gpus() -> list[str]:
     return names
 
 
+def page_lock(memory: npt.NDArray[np.uint8], device: str) -> None:
+    """Make a GPU this thread's, and host memory such that copies to it need no second one.
+
+    The memory is let go when the array is. Where there is no leave to lock it, copies are slower;
+    that is logged. On the CPU nothing is done.
+    """
+    if kind(device) == "cpu":
+        return
+    runtime = ctypes.CDLL(f"libcudart.so.{_cuda_major()}")
+    runtime.cudaSetDevice(number(device))
+    address = ctypes.c_void_p(memory.ctypes.data)
+    if code := runtime.cudaHostRegister(address, ctypes.c_size_t(memory.nbytes), 0):
+        logger.warning("%d bytes are not page-locked: CUDA error %d", memory.nbytes, code)
+        return
+    weakref.finalize(memory, runtime.cudaHostUnregister, address)
+
+
 def _preload() -> None:
     """Load what wheels bring of CUDA and TensorRT, which is not where the loader looks."""
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
@@ -133,5 +171,10 @@ def _missing(error: str) -> str:
     source = next((source for name, source in SOURCES if re.match(name, library)), None)
     if source is None:
         return error
-    cuda = (ort.cuda_version or "").partition(".")[0]
-    return f"{library} does not load ({reason}); it {source.format(cuda=cuda)}"
+    return f"{library} does not load ({reason}); it {source.format(cuda=_cuda_major())}"
+
+
+def _cuda_major() -> str:
+    """The version of CUDA that onnxruntime was built with, such as 13."""
+    version: str = ort.cuda_version
+    return version.partition(".")[0]

@@ -64,7 +64,7 @@ def examine(flags: Sequence[str] = ()) -> dict[str, Any]:
     report["settings"] = masked(settings)
     try:
         chosen = devices.choose(settings.device)
-        report["layout"] = layout(settings, on_gpu=chosen != ("cpu",))
+        report["layout"] = layout(settings, chosen)
         report |= engine(settings)
     except (ArtifactError, DeviceError) as error:
         report["problems"].append(str(error))
@@ -90,16 +90,19 @@ def gpus() -> dict[str, str]:
         return {}
 
 
-def layout(settings: Settings, *, on_gpu: bool) -> dict[str, Any]:
-    """Cores, quota, and the streams and threads that follow from them."""
+def layout(settings: Settings, chosen: Sequence[str]) -> dict[str, Any]:
+    """Devices, cores, quota, and the streams, threads and sizes of runs that follow from them."""
     cores = resources.usable_cores()
-    plan = resources.plan(settings, on_gpu=on_gpu, cores=cores)
+    plan = vars(resources.plan(settings, chosen, cores))
+    sizes = {} if chosen == ("cpu",) else {"batch_sizes": list(plan["gpu"].buckets)}
     return {
+        "devices": list(chosen),
         "cores_of_the_machine": os.cpu_count(),
         "cores_by_affinity": len(os.sched_getaffinity(0)),
         "cgroup_cpu_quota": resources.cgroup_cpu_quota(),
         "cores_used": cores,
-        **vars(plan),
+        **{name: value for name, value in plan.items() if name != "gpu"},
+        **sizes,
     }
 
 

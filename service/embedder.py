@@ -8,10 +8,10 @@ from functools import partial
 
 import numpy as np
 
-from service import devices, memory, model, resources
+from service import devices, lanes, memory, resources
 from service.batcher import Batcher, Decode, Embedding, Job, Vector
 from service.decoders import Decoders
-from service.errors import ArtifactError, NotReady, RequestTimeout, ServiceError
+from service.errors import NotReady, RequestTimeout, ServiceError
 from service.metrics import Metrics
 from service.preprocess import Pixels, preprocess
 from service.settings import Settings
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 class Embedder:
     """A model and the threads that feed it; `close` ends them.
 
-    Making one runs the model once, so an embedder that exists has embedded an image.
+    Making one warms the model up, so an embedder that exists has embedded an image.
 
     Raises:
         ArtifactError: the model file cannot be served.
@@ -39,29 +39,30 @@ class Embedder:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         began = time.monotonic()
-        (device,) = devices.choose(settings.device)
-        self.on_gpu = device != "cpu"
-        plan = resources.plan(settings, on_gpu=self.on_gpu, cores=resources.usable_cores())
-        self.model = model.load(settings.model, device, plan.threads_per_stream, plan.lone_threads)
+        chosen = devices.choose(settings.device)
+        self.on_gpu = chosen != ("cpu",)
+        plan = resources.plan(settings, chosen, resources.usable_cores())
+        if self.on_gpu:
+            self.model, streams = lanes.on_gpus(settings.model, chosen, plan)
+        else:
+            self.model, streams = lanes.on_cpu(settings.model, plan)
         self.card = self.model.card
         self._max_pixels = settings.max_image_pixels
         self._exact = settings.preprocess == "exact"
         self._metrics = metrics
-        self._warm_run_s = self._warm_up()
-        memory.give_back()  # what loading parsed and packed is in part freed again
         self._decoders = Decoders(plan.decode_threads) if plan.decode_threads else None
         self._batcher = Batcher(
-            self.model.run,
-            streams=plan.streams,
+            streams,
             max_batch_size=plan.max_batch_size,
             capacity=settings.max_queue_size,
             max_delay_s=settings.max_queue_delay_ms / 1000,
             on_run=metrics.observe_run,
         )
+        memory.give_back()  # what loading parsed and packed is in part freed again
         self.load_s = time.monotonic() - began
         logger.info(
             "%s (%s, %s) on %s: %d streams of %d threads, %d for a lone run, batches of up to %d",
-            *(self.card.name, self.card.architecture, self.card.precision, self.model.provider),
+            *(self.card.name, self.card.architecture, self.card.precision, ", ".join(chosen)),
             *(plan.streams, plan.threads_per_stream, plan.lone_threads, plan.max_batch_size),
         )
         if not self.card.pretrained:
@@ -113,7 +114,8 @@ class Embedder:
         """Whether a thread has ended, or been at a run or an image for longer than any should."""
         return (
             not self.alive()
-            or self._batcher.longest_run_s() > max(STALLED_S, STALLED_RUNS * self._warm_run_s)
+            or self._batcher.longest_run_s()
+            > max(STALLED_S, STALLED_RUNS * self._batcher.warm_run_s)
             or self._longest_decode_s() > STALLED_DECODE_S
         )
 
@@ -170,18 +172,6 @@ class Embedder:
     def _blank(self) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         size = self.card.image_size
         return np.full((1, size, size, 3), 128, np.uint8)
-
-    def _warm_up(self) -> float:
-        """Embed a grey image in each gear; seconds that the slower one took."""
-        self.model.run(self._blank(), alone=True)
-        started = time.monotonic()
-        vectors = self.model.run(self._blank())
-        if vectors.shape != (1, self.card.embedding_dim) or not np.isfinite(vectors).all():
-            raise ArtifactError(
-                f"the model gives {vectors.shape} where its card promises "
-                f"{self.card.embedding_dim} numbers, or some are not finite; export it again"
-            )
-        return time.monotonic() - started
 
 
 def unit_length(vector: Vector) -> Vector:

@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +12,15 @@ import onnxruntime as ort
 from pydantic import ValidationError
 
 from model_export.model_card import EMBEDDING, METADATA_KEY, PIXELS, ModelCard
-from service.devices import PROVIDERS, kind, number
+from service.devices import PROVIDERS, kind
 from service.errors import ArtifactError, DeviceError
 from service.preprocess import Pixels
+from service.providers import Gpu, providers
 
 Vectors = npt.NDArray[np.float32]
 """float32 `[n, dim]`, not normalised."""
 
 HOW_TO_EXPORT = "make one with: python -m model_export NAME --output FILE"
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,10 +32,15 @@ class Model:
     """
 
     card: ModelCard
-    provider: str
+    device: str
     digest: str
     session: ort.InferenceSession
     lone_session: ort.InferenceSession
+
+    @property
+    def provider(self) -> str:
+        """Onnxruntime's name of what runs the model."""
+        return PROVIDERS[kind(self.device)]
 
     def run(self, pixels: Pixels, alone: bool = False) -> Vectors:
         """Embed uint8 `[n, height, width, 3]` RGB pixels; float32 `[n, dim]`, not normalised.
@@ -47,8 +51,39 @@ class Model:
         vectors: Vectors = session.run([EMBEDDING], {PIXELS: pixels})[0]
         return vectors
 
+    def warm_up(self) -> float:
+        """Embed a grey image in each gear; seconds that the slower one took.
 
-def load(path: Path | None, device: str, threads: int, lone_threads: int | None = None) -> Model:
+        Raises:
+            ArtifactError: the vectors are not what the card promises.
+        """
+        grey = np.full((1, self.card.image_size, self.card.image_size, 3), 128, np.uint8)
+        self.run(grey, alone=True)
+        began = time.monotonic()
+        self.check(self.run(grey))
+        return time.monotonic() - began
+
+    def check(self, vectors: Vectors) -> None:
+        """See that vectors are what the card promises.
+
+        Raises:
+            ArtifactError: they are not.
+        """
+        if vectors.shape[1:] != (self.card.embedding_dim,) or not np.isfinite(vectors).all():
+            raise ArtifactError(
+                f"the model gives {vectors.shape} where its card promises "
+                f"{self.card.embedding_dim} numbers an image, or some are not finite; export it "
+                "again"
+            )
+
+
+def load(
+    path: Path | None,
+    device: str,
+    threads: int,
+    lone_threads: int | None = None,
+    gpu: Gpu | None = None,
+) -> Model:
     """Load an artifact on a device.
 
     Args:
@@ -57,6 +92,7 @@ def load(path: Path | None, device: str, threads: int, lone_threads: int | None 
         threads: CPU threads of a run.
         lone_threads: CPU threads of a run that has the machine to itself, where that is not the
             same; it costs a second copy of the weights (measured: docs/decisions.md).
+        gpu: how GPUs are used, if the device is one.
 
     Raises:
         ArtifactError: no such file, not an ONNX model, or not one of ours.
@@ -67,12 +103,52 @@ def load(path: Path | None, device: str, threads: int, lone_threads: int | None 
     if not path.is_file():
         raise ArtifactError(f"SWIN_MODEL={path} is not a file; {HOW_TO_EXPORT}")
     _share_arena()
-    session = _session(path, device, threads)
+    digest = _sha256(path)
+    if device != "cpu":
+        return _load_on_gpu(path, device, threads, gpu or Gpu(), digest)
+    session = _on_cpu(path, _options(threads))
     card = _read_card(path, session)
     lone_session = session
     if lone_threads is not None and lone_threads != threads:
-        lone_session = _session(path, device, lone_threads)
-    return Model(card, PROVIDERS[kind(device)], _sha256(path), session, lone_session)
+        lone_session = _on_cpu(path, _options(lone_threads))
+    return Model(card, device, digest, session, lone_session)
+
+
+def _load_on_gpu(path: Path, device: str, threads: int, gpu: Gpu, digest: str) -> Model:
+    """The artifact is read on the CPU first: what fails then on the GPU is not the file's fault."""
+    unoptimised = _options(threads)
+    unoptimised.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    card = _read_card(path, _on_cpu(path, unoptimised))
+    if card.precision == "int8":
+        raise ArtifactError(
+            f"SWIN_MODEL={path} is int8, which only CPUs run; export it with --precision fp16"
+        )
+    chosen = providers(device, gpu, card, digest)
+    if kind(device) == "tensorrt":
+        _make_cache(gpu.cache / digest)
+    try:
+        # Without its fallback: onnxruntime would try the CPU and say so on standard output only.
+        session = ort.InferenceSession(path, _options(threads), chosen, enable_fallback=False)
+    except Exception as error:
+        raise DeviceError(
+            f"SWIN_MODEL={path} does not load on {device} ({_line(error)})"
+        ) from error
+    if session.get_providers()[0] != PROVIDERS[kind(device)]:
+        raise DeviceError(
+            f"onnxruntime could not start {PROVIDERS[kind(device)]} on {device} and offers "
+            f"{', '.join(session.get_providers())} in its place"
+        )
+    return Model(card, device, digest, session, session)
+
+
+def _make_cache(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DeviceError(
+            f"TensorRT's engines cannot be kept in {folder} ({error.strerror}); "
+            "set SWIN_TENSORRT_CACHE"
+        ) from error
 
 
 @functools.cache
@@ -85,7 +161,7 @@ def _share_arena() -> None:
     ort.create_and_register_allocator(memory, same_as_requested)
 
 
-def _session(path: Path, device: str, threads: int) -> ort.InferenceSession:
+def _options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -95,26 +171,19 @@ def _session(path: Path, device: str, threads: int) -> ort.InferenceSession:
     # A pattern keeps a run's activations in one block of its own; the shared arena needs less.
     options.enable_mem_pattern = False
     options.log_severity_level = 3
-    provider = PROVIDERS[kind(device)]
-    choice = provider if device == "cpu" else (provider, {"device_id": number(device)})
+    return options
+
+
+def _on_cpu(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
     try:
-        # Without its fallback: onnxruntime would try the CPU and say so on standard output only.
-        session = ort.InferenceSession(path, options, providers=[choice], enable_fallback=False)
+        return ort.InferenceSession(
+            path, options, providers=[PROVIDERS["cpu"]], enable_fallback=False
+        )
     except Exception as error:  # onnxruntime raises a class of its own for each way to be damaged
-        if device != "cpu":
-            raise DeviceError(
-                f"SWIN_MODEL={path} cannot be loaded on {device} ({_line(error)})"
-            ) from error
         raise ArtifactError(
             f"SWIN_MODEL={path} cannot be loaded, it may be truncated; {HOW_TO_EXPORT} "
             f"({_line(error)})"
         ) from error
-    if session.get_providers()[0] != provider:
-        raise DeviceError(
-            f"onnxruntime could not start {provider} on {device} and offers "
-            f"{', '.join(session.get_providers())} in its place"
-        )
-    return session
 
 
 def _read_card(path: Path, session: ort.InferenceSession) -> ModelCard:
@@ -133,6 +202,9 @@ def _read_card(path: Path, session: ort.InferenceSession) -> ModelCard:
     inputs = {value.name: (value.type, value.shape[1:]) for value in session.get_inputs()}
     if inputs != {PIXELS: ("tensor(uint8)", [card.image_size, card.image_size, 3])}:
         raise ArtifactError(f"SWIN_MODEL={path} does not take what its model card says; {inputs=}")
+    outputs = {value.name: value.shape[1:] for value in session.get_outputs()}
+    if outputs.get(EMBEDDING) != [card.embedding_dim]:
+        raise ArtifactError(f"SWIN_MODEL={path} does not give what its model card says; {outputs=}")
     return card
 
 

@@ -2,9 +2,13 @@
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.devices import kind
+from service.errors import DeviceError
+from service.providers import Gpu
 from service.settings import Settings
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -51,22 +55,42 @@ class Plan:
     lone_threads: int
     max_batch_size: int
     decode_threads: int
+    gpu: Gpu
 
 
-def plan(settings: Settings, *, on_gpu: bool, cores: int) -> Plan:
-    """The layout for a device; explicit settings win.
+def plan(settings: Settings, devices: Sequence[str], cores: int) -> Plan:
+    """The layout for the CPU, or for GPUs; explicit settings win.
 
     On CPU one image a run on as many single-threaded streams as cores gives the most images per
     second, and batching loses to the caches (docs/decisions.md). A GPU wants full batches, and a
     second stream to copy the next batch while the first computes.
+
+    Raises:
+        DeviceError: a GPU would have no stream.
     """
-    streams = settings.streams or (2 if on_gpu else cores)
+    gpus = sum(kind(device) != "cpu" for device in devices)
+    streams = settings.streams or 2 * gpus or cores
+    if streams < gpus:
+        raise DeviceError(f"SWIN_STREAMS={streams} leaves some of the {gpus} GPUs without work")
     threads = settings.threads_per_stream or max(1, cores // streams)
-    one_gear = on_gpu or settings.threads_per_stream is not None
+    one_gear = gpus > 0 or settings.threads_per_stream is not None
+    most = settings.max_batch_size or (32 if gpus else 1)
     return Plan(
         streams=streams,
         threads_per_stream=threads,
         lone_threads=threads if one_gear else cores,
-        max_batch_size=settings.max_batch_size or (32 if on_gpu else 1),
-        decode_threads=cores if on_gpu else 0,
+        max_batch_size=most,
+        decode_threads=cores if gpus else 0,
+        gpu=Gpu(
+            buckets=(most,) if settings.fixed_batch else buckets(most),
+            graphs=settings.cuda_graphs,
+            memory_bytes=settings.gpu_memory_bytes,
+            arena=settings.gpu_arena,
+            cache=settings.tensorrt_cache,
+        ),
     )
+
+
+def buckets(most: int) -> tuple[int, ...]:
+    """Sizes of runs: the powers of two below the largest, and that one."""
+    return (*(2**power for power in range((most - 1).bit_length())), most)

@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service import devices
+from service.providers import Growth, default_cache
 
 
 def _split(value: object) -> object:
@@ -15,9 +18,15 @@ def _split(value: object) -> object:
     )
 
 
+def _a_device(value: str) -> str:
+    devices.parse(value)
+    return value
+
+
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Positive = Annotated[int, Field(gt=0)]
+Device = Annotated[str, AfterValidator(_a_device)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -44,11 +53,13 @@ class Settings(BaseSettings):
         None, ge=0, le=65535, description="port of the gRPC door; 0 picks a free one (default: off)"
     )
 
-    device: Literal["auto", "cpu", "cuda", "tensorrt"] = Field(
-        "auto", description="where to run; anything but auto fails at start if it can't be had"
+    device: Device = Field(
+        "auto",
+        description="where to run: auto, cpu, cuda, tensorrt, or GPUs by number such as "
+        "cuda:0,cuda:1; anything but auto fails at start if it can't be had",
     )
     streams: Positive | None = Field(
-        None, description="runs at the same time (default: a CPU core each, 2 on a GPU)"
+        None, description="runs at the same time (default: a CPU core each, 2 on each GPU)"
     )
     threads_per_stream: Positive | None = Field(
         None,
@@ -57,6 +68,27 @@ class Settings(BaseSettings):
     )
     max_batch_size: Positive | None = Field(
         None, description="images in one run at the most (default: 1 on CPU, 32 on GPU)"
+    )
+    fixed_batch: bool = Field(
+        False,
+        description="on a GPU, pad every run to max_batch_size, so that a vector has the same bits "
+        "whatever the load (default: to the next power of two)",
+    )
+    cuda_graphs: bool = Field(
+        False,
+        description="on a GPU, record each size of run at start and replay it; the weights are "
+        "then held once a stream",
+    )
+    gpu_memory_bytes: Positive | None = Field(
+        None, description="memory that onnxruntime may take of each GPU (default: all)"
+    )
+    gpu_arena: Growth = Field(
+        "requested", description="GPU memory is taken as asked for, or doubled each time"
+    )
+    tensorrt_cache: Path = Field(
+        default_factory=default_cache,
+        description="folder of TensorRT's engines, which take minutes to build (default: "
+        "swin-embed/tensorrt in the user's cache)",
     )
     max_queue_delay_ms: float = Field(
         0, ge=0, allow_inf_nan=False, description="wait this long for a batch to fill up"

@@ -3,7 +3,7 @@
 import ctypes
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -115,8 +115,8 @@ def _faulty_reading(read: Callable[..., Awaitable[bytes]]) -> Callable[..., Awai
 
 
 def _decode_ahead(plan: Callable[..., resources.Plan]) -> Callable[..., resources.Plan]:
-    def ahead(settings: Settings, *, on_gpu: bool, cores: int) -> resources.Plan:
-        return replace(plan(settings, on_gpu=on_gpu, cores=cores), decode_threads=2)
+    def ahead(settings: Settings, devices: Sequence[str], cores: int) -> resources.Plan:
+        return replace(plan(settings, devices, cores), decode_threads=2)
 
     return ahead
 

@@ -1,12 +1,13 @@
 import threading
 import time
 from concurrent.futures import CancelledError
+from functools import partial
 
 import numpy as np
 import pytest
 
-from service.batcher import Batcher
-from service.errors import NotReady, QueueFull, RequestTimeout
+from service.batcher import Batcher, Lane
+from service.errors import DeviceError, NotReady, QueueFull, RequestTimeout
 
 SOON = 10.0
 
@@ -21,15 +22,18 @@ class Engine:
         self.sizes: list[int] = []
         self.alone: list[bool] = []
         self.error: Exception | None = None
+        self.lost = 0
 
-    def __call__(self, pixels, alone):
+    def __call__(self, images, alone):
+        pixels = np.stack(images)
         self.sizes.append(len(pixels))
         self.alone.append(alone)
         self.started.release()
         assert self.gate.wait(SOON)
         if self.error is not None:
             raise self.error
-        return pixels.reshape(len(pixels), -1).sum(axis=1, keepdims=True).astype(np.float32)
+        sums = pixels.reshape(len(pixels), -1).sum(axis=1, keepdims=True)
+        return sums.astype(np.float32)[self.lost :]
 
 
 @pytest.fixture
@@ -41,10 +45,9 @@ def engine():
 def make(engine):
     made = []
 
-    def batcher(**options) -> Batcher:
-        made.append(
-            Batcher(engine, **{"streams": 1, "max_batch_size": 8, "capacity": 16} | options)
-        )
+    def batcher(streams: int = 1, **options) -> Batcher:
+        lanes = [Lane(engine)] * streams
+        made.append(Batcher(lanes, **{"max_batch_size": 8, "capacity": 16} | options))
         return made[-1]
 
     yield batcher
@@ -175,12 +178,12 @@ def test_a_failed_run_answers_each_waiter_and_the_next_one_works(make, engine):
 def test_a_model_that_gives_too_few_vectors_fails_the_run(make, engine):
     runs = []
     batcher = make(on_run=lambda size, *, succeeded: runs.append((size, succeeded)))
-    batcher._run_model = lambda pixels, alone: engine(pixels, alone)[1:]
+    engine.lost = 1
     futures = send(batcher, 1, 2)
     for future in futures:
         with pytest.raises(NotReady):
             future.result(SOON)
-    batcher._run_model = engine
+    engine.lost = 0
     assert send(batcher, 1)[0].result(SOON).vector[0] == 12
     assert (runs[0][1], runs[-1]) == (False, (1, True))
 
@@ -345,14 +348,13 @@ def retry_after(batcher: Batcher, images: int) -> float | None:
 def test_a_vector_that_is_not_finite_fails_alone(engine):
     runs: list[bool] = []
 
-    def run(pixels, alone):
-        sums = engine(pixels, alone)
-        sums[pixels[:, 0, 0, 0] == 2] = np.nan
+    def run(images, alone):
+        sums = engine(images, alone)
+        sums[np.stack(images)[:, 0, 0, 0] == 2] = np.nan
         return sums
 
     batcher = Batcher(
-        run,
-        streams=1,
+        [Lane(run)],
         max_batch_size=8,
         capacity=16,
         on_run=lambda size, *, succeeded: runs.append(succeeded),
@@ -367,3 +369,94 @@ def test_a_vector_that_is_not_finite_fails_alone(engine):
     batcher.close()
     assert runs == [True, False]
     assert batcher.last_run_failed
+
+
+class Gpus:
+    """Lanes of several devices whose runs wait for the gate; which device took which batch."""
+
+    def __init__(self, *devices: str) -> None:
+        self.gate = threading.Event()
+        self.started = threading.Semaphore(0)
+        self.taken: list[str] = []
+        self.lanes = [Lane(partial(self.run, device), device) for device in devices]
+
+    def run(self, device, images, alone):
+        self.taken.append(device)
+        self.started.release()
+        assert self.gate.wait(SOON)
+        return np.zeros((len(images), 1), np.float32)
+
+    def batcher(self) -> Batcher:
+        return Batcher(self.lanes, max_batch_size=1, capacity=64)
+
+    def wait_for(self, runs: int) -> None:
+        for _ in range(runs):
+            assert self.started.acquire(timeout=SOON)
+
+
+def test_the_least_loaded_device_takes_the_next_batch():
+    for _ in range(20):
+        gpus = Gpus("cuda:0", "cuda:0", "cuda:1", "cuda:1")
+        batcher = gpus.batcher()
+        futures = send(batcher, 1)
+        gpus.wait_for(1)
+        futures += send(batcher, 2)
+        gpus.wait_for(1)
+        assert sorted(gpus.taken) == ["cuda:0", "cuda:1"]
+        futures += send(batcher, 3, 4)
+        gpus.wait_for(2)
+        assert sorted(gpus.taken[2:]) == ["cuda:0", "cuda:1"]
+        gpus.gate.set()
+        for future in futures:
+            future.result(SOON)
+        batcher.close()
+
+
+def test_a_burst_reaches_every_stream_of_every_device():
+    gpus = Gpus("cuda:0", "cuda:0", "cuda:0", "cuda:1")
+    batcher = gpus.batcher()
+    futures = send(batcher, *range(8))
+    gpus.wait_for(4)
+    assert sorted(gpus.taken) == ["cuda:0", "cuda:0", "cuda:0", "cuda:1"]
+    gpus.gate.set()
+    for future in futures:
+        future.result(SOON)
+    batcher.close()
+
+
+def test_streams_of_all_devices_end():
+    for _ in range(20):
+        gpus = Gpus("cuda:0", "cuda:0", "cuda:1", "cuda:1")
+        batcher = gpus.batcher()
+        futures = send(batcher, *range(6))
+        gpus.gate.set()
+        batcher.close()
+        assert all(future.done() for future in futures)
+
+
+def test_a_lane_is_prepared_in_the_thread_that_runs_it():
+    threads = []
+
+    def prepare():
+        threads.append(threading.current_thread().name)
+        return 0.5
+
+    def run(images, alone):
+        threads.append(threading.current_thread().name)
+        return np.zeros((1, 1), np.float32)
+
+    batcher = Batcher([Lane(run, prepare=prepare)], max_batch_size=1, capacity=1)
+    send(batcher, 1)[0].result(SOON)
+    batcher.close()
+    assert threads == ["stream-0", "stream-0"]
+    assert batcher.warm_run_s == 0.5
+
+
+def test_a_lane_that_cannot_be_prepared_ends_them_all():
+    def fail():
+        raise DeviceError("out of memory")
+
+    before = set(threading.enumerate())
+    with pytest.raises(DeviceError, match="out of memory"):
+        Batcher([Lane(Engine()), Lane(Engine(), prepare=fail)], max_batch_size=1, capacity=1)
+    assert set(threading.enumerate()) <= before

@@ -1,6 +1,7 @@
 import ctypes
 from pathlib import Path
 
+import numpy as np
 import onnxruntime as ort
 import pytest
 
@@ -127,3 +128,87 @@ def test_auto_says_why_it_takes_the_cpu(machine, caplog):
 def test_gpus_by_name(machine):
     machine(TWO)
     assert devices.gpus() == ["NVIDIA A", "NVIDIA B"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "parsed"),
+    [
+        ("auto", ("auto",)),
+        ("cpu", ("cpu",)),
+        ("cuda", ("cuda",)),
+        ("tensorrt:3", ("tensorrt:3",)),
+        ("cuda:0, cuda:1", ("cuda:0", "cuda:1")),
+    ],
+)
+def test_devices_are_named(asked, parsed):
+    assert devices.parse(asked) == parsed
+
+
+@pytest.mark.parametrize(
+    "asked", ["", "gpu", "cuda:", "cuda:x", "cpu:0", "cuda:0,", "cuda:0,tensorrt:1", "cpu,cuda"]
+)
+def test_what_names_no_devices_is_refused(asked):
+    with pytest.raises(ValueError, match="auto, cpu, cuda or tensorrt"):
+        devices.parse(asked)
+
+
+@pytest.mark.parametrize("asked", ["cuda:1,cuda:1", "cuda,cuda:0", "cpu,cpu"])
+def test_a_device_named_twice_is_refused(asked):
+    with pytest.raises(ValueError, match="twice"):
+        devices.parse(asked)
+
+
+def test_every_gpu_that_was_asked_for_must_be_there(machine):
+    machine(TWO)
+    assert devices.choose("cuda:0,cuda:1") == ("cuda:0", "cuda:1")
+    with pytest.raises(DeviceError, match=r"SWIN_DEVICE=cuda:7: there is no such GPU"):
+        devices.choose("cuda:0,cuda:7")
+
+
+class Runtime:
+    """libcudart as far as we call it."""
+
+    def __init__(self, fails: int = 0) -> None:
+        self.fails = fails
+        self.calls = []
+
+    def cudaSetDevice(self, number):  # noqa: N802
+        self.calls.append(("device", number))
+
+    def cudaHostRegister(self, address, size, flags):  # noqa: N802
+        self.calls.append(("lock", address.value, size.value))
+        return self.fails
+
+    def cudaHostUnregister(self, address):  # noqa: N802
+        self.calls.append(("unlock", address.value))
+
+
+@pytest.fixture
+def runtime(monkeypatch):
+    runtime = Runtime()
+    monkeypatch.setattr(ort, "cuda_version", "13.0")
+    monkeypatch.setattr(ctypes, "CDLL", {"libcudart.so.13": runtime}.__getitem__)
+    return runtime
+
+
+def test_memory_is_locked_for_as_long_as_it_is_held(runtime):
+    memory = np.zeros(64, np.uint8)
+    address = memory.ctypes.data
+    devices.page_lock(memory, "cuda:1")
+    assert runtime.calls == [("device", 1), ("lock", address, 64)]
+    del memory
+    assert runtime.calls[2:] == [("unlock", address)]
+
+
+def test_memory_that_cannot_be_locked_is_used_all_the_same(runtime, caplog):
+    runtime.fails = 2
+    memory = np.zeros(64, np.uint8)
+    devices.page_lock(memory, "tensorrt:0")
+    del memory
+    assert "64 bytes are not page-locked: CUDA error 2" in caplog.text
+    assert "unlock" not in dict.fromkeys(call[0] for call in runtime.calls)
+
+
+def test_the_cpu_needs_no_locked_memory(runtime):
+    devices.page_lock(np.zeros(64, np.uint8), "cpu")
+    assert runtime.calls == []

@@ -9,6 +9,7 @@ from model_export.checkpoints.seeded import seeded
 from model_export.export import export
 from service import embedder, lifecycle
 from service.errors import EngineError
+from service.model import Model
 from tests.images import encode, noise
 from tests.service.api.test_health import samples
 from tests.small_model import SMALL_MODEL
@@ -121,14 +122,13 @@ def hang(monkeypatch):
 
     def hold(client) -> threading.Event:
         gate = threading.Event()
-        batcher = client.app.state.lifecycle.embedder.batcher
-        run = batcher._run_model
+        run = Model.run
 
         def slow(*arguments, **options):
             gate.wait(SOON)
             return run(*arguments, **options)
 
-        monkeypatch.setattr(batcher, "_run_model", slow)
+        monkeypatch.setattr(Model, "run", slow)
         return gate
 
     return hold
@@ -148,12 +148,11 @@ def test_a_hung_run_is_not_ready_then_given_up(serve, hang, impatient):
 def test_a_stream_that_died_answers_its_image_and_is_given_up(serve, monkeypatch, impatient):
     client = serve(streams=1, stall_exit_s=SOON * 10)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    batcher = client.app.state.lifecycle.embedder.batcher
 
     def die(*_, **__):
         raise SystemExit
 
-    monkeypatch.setattr(batcher, "_run_model", die)
+    monkeypatch.setattr(Model, "run", die)
     assert client.post("/embed", content=IMAGE).status_code == 503
     assert client.get("/health/ready").status_code == 503
     assert gave_up(client)

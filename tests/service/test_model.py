@@ -1,10 +1,12 @@
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 
 from model_export.model_card import METADATA_KEY
 from service import model
 from service.errors import ArtifactError, DeviceError
+from service.providers import Gpu
 
 
 def test_a_loaded_artifact_knows_itself(artifact):
@@ -60,6 +62,52 @@ def test_a_card_that_does_not_fit_its_graph(tmp_path, artifact):
     path = with_card(artifact, tmp_path / "odd.onnx", card.model_dump_json())
     with pytest.raises(ArtifactError, match="does not take what its model card says"):
         model.load(path, "cpu", threads=1)
+
+
+def test_a_card_that_promises_other_vectors(tmp_path, artifact):
+    card = model.load(artifact, "cpu", threads=1).card.model_copy(update={"embedding_dim": 64})
+    path = with_card(artifact, tmp_path / "odd.onnx", card.model_dump_json())
+    with pytest.raises(ArtifactError, match="does not give what its model card says"):
+        model.load(path, "cpu", threads=1)
+
+
+def test_vectors_that_are_not_finite_fail_the_warm_up(artifact):
+    loaded = model.load(artifact, "cpu", threads=1)
+    with pytest.raises(ArtifactError, match="not finite"):
+        loaded.check(np.full((1, 128), np.nan, np.float32))
+
+
+def test_int8_is_refused_on_a_gpu(tmp_path, artifact):
+    card = model.load(artifact, "cpu", threads=1).card.model_copy(update={"precision": "int8"})
+    path = with_card(artifact, tmp_path / "int8.onnx", card.model_dump_json())
+    with pytest.raises(ArtifactError, match=r"int8, which only CPUs run.*--precision fp16"):
+        model.load(path, "cuda:0", threads=1)
+
+
+def test_a_damaged_file_is_no_fault_of_the_gpu(tmp_path):
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(b"nonsense")
+    with pytest.raises(ArtifactError, match="truncated"):
+        model.load(path, "cuda:0", threads=1)
+
+
+def test_what_a_gpu_session_fails_with_is_one_line(artifact, monkeypatch):
+    make = ort.InferenceSession
+
+    def fail(path, options, providers, enable_fallback):
+        if providers == ["CPUExecutionProvider"]:
+            return make(path, options, providers, enable_fallback=enable_fallback)
+        raise RuntimeError("CUDA failure 2:\n out of memory")
+
+    monkeypatch.setattr(ort, "InferenceSession", fail)
+    with pytest.raises(DeviceError, match=r"does not load on cuda:0 \(CUDA failure 2: out of"):
+        model.load(artifact, "cuda:0", threads=1)
+
+
+def test_a_cache_that_cannot_be_written_is_named(artifact):
+    gpu = Gpu(cache=artifact / "cache")
+    with pytest.raises(DeviceError, match=r"set SWIN_TENSORRT_CACHE"):
+        model.load(artifact, "tensorrt:0", threads=1, gpu=gpu)
 
 
 def test_a_provider_that_onnxruntime_replaces_by_another(artifact):

@@ -2,7 +2,8 @@ import os
 
 import pytest
 
-from service.resources import Plan, cgroup_cpu_quota, plan, usable_cores
+from service.errors import DeviceError
+from service.resources import buckets, cgroup_cpu_quota, plan, usable_cores
 from service.settings import Settings
 
 
@@ -36,13 +37,41 @@ def test_usable_cores_without_a_quota_are_the_affinity_mask(tmp_path, monkeypatc
 
 
 def test_plan_on_cpu_is_a_stream_a_core_and_all_cores_for_a_lone_run():
-    assert plan(Settings(), on_gpu=False, cores=4) == Plan(4, 1, 4, 1, 0)
+    made = plan(Settings(), ["cpu"], cores=4)
+    assert (made.streams, made.threads_per_stream, made.lone_threads) == (4, 1, 4)
+    assert (made.max_batch_size, made.decode_threads) == (1, 0)
 
 
 def test_plan_on_gpu_batches_and_decodes_ahead():
-    assert plan(Settings(), on_gpu=True, cores=8) == Plan(2, 4, 4, 32, 8)
+    made = plan(Settings(), ["cuda:0"], cores=8)
+    assert (made.streams, made.threads_per_stream, made.lone_threads) == (2, 4, 4)
+    assert (made.max_batch_size, made.decode_threads) == (32, 8)
+    assert made.gpu.buckets == (1, 2, 4, 8, 16, 32)
+
+
+def test_each_gpu_has_two_streams():
+    assert plan(Settings(), ["cuda:0", "cuda:1", "cuda:2"], cores=8).streams == 6
+
+
+def test_a_gpu_without_a_stream_is_refused():
+    with pytest.raises(DeviceError, match="SWIN_STREAMS=1 leaves some of the 2 GPUs"):
+        plan(Settings(streams=1), ["cuda:0", "cuda:1"], cores=8)
 
 
 def test_explicit_settings_win():
     settings = Settings(streams=1, threads_per_stream=3, max_batch_size=5)
-    assert plan(settings, on_gpu=False, cores=4) == Plan(1, 3, 3, 5, 0)
+    made = plan(settings, ["cpu"], cores=4)
+    assert (made.streams, made.threads_per_stream, made.lone_threads) == (1, 3, 3)
+    assert (made.max_batch_size, made.decode_threads) == (5, 0)
+
+
+def test_one_size_of_run_where_it_is_asked_for():
+    settings = Settings(fixed_batch=True, max_batch_size=24)
+    assert plan(settings, ["cuda:0"], cores=8).gpu.buckets == (24,)
+
+
+@pytest.mark.parametrize(
+    ("most", "sizes"), [(1, (1,)), (2, (1, 2)), (3, (1, 2, 3)), (24, (1, 2, 4, 8, 16, 24))]
+)
+def test_buckets_are_powers_of_two_and_the_largest(most, sizes):
+    assert buckets(most) == sizes

@@ -9,6 +9,7 @@ import pytest
 
 from service.api.answers import Upload, embed_all
 from service.errors import ClientLeft
+from service.model import Model
 from tests.images import encode, noise
 
 
@@ -40,9 +41,8 @@ def waiting(serve, monkeypatch):
     """A service whose runs wait until told; yields its client and what tells them."""
     client = serve(streams=1, request_timeout_s=20)
     gate = threading.Event()
-    batcher = client.app.state.lifecycle.embedder.batcher
-    run = batcher._run_model
-    monkeypatch.setattr(batcher, "_run_model", lambda *arguments: gate.wait(20) and run(*arguments))
+    run = Model.run
+    monkeypatch.setattr(Model, "run", lambda *arguments: gate.wait(20) and run(*arguments))
     yield client, gate
     gate.set()
 

@@ -1,6 +1,7 @@
 import pytest
 
 from service import embedder, lifecycle
+from service.model import Model
 from tests.images import encode, jpeg, noise
 
 
@@ -31,16 +32,15 @@ def test_draining_is_not_ready_but_finishes(client):
 @pytest.fixture
 def broken(client, monkeypatch):
     """A client whose model fails for as long as `broken.fails` is true."""
-    batcher = client.app.state.lifecycle.embedder._batcher
-    run = batcher._run_model
+    run = Model.run
     client.fails = True
 
-    def flaky(pixels, alone=False):
+    def flaky(*arguments):
         if client.fails:
             raise RuntimeError("out of memory")
-        return run(pixels)
+        return run(*arguments)
 
-    monkeypatch.setattr(batcher, "_run_model", flaky)
+    monkeypatch.setattr(Model, "run", flaky)
     return client
 
 
