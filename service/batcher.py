@@ -161,16 +161,25 @@ class Batcher:
             NotReady: the batcher is closed.
         """
         with self._lock:
-            if self._closed:
-                raise NotReady("the service is shutting down")
-            if self.depth + count > self.capacity:
-                raise QueueFull(
-                    f"{self.depth} images are waiting and {self.capacity} may; try again later",
-                    retry_after_s=self._wait_s(self.depth + count - self.capacity),
-                )
+            self.check_room(count)
             self.depth += count
         request: deque[Job] = deque()
         return [Job(deadline, request) for _ in range(count)]
+
+    def check_room(self, count: int) -> None:
+        """Refuse what `admit` would refuse now, and take no places.
+
+        Raises:
+            QueueFull: there are not that many left.
+            NotReady: the batcher is closed.
+        """
+        if self._closed:
+            raise NotReady("the service is shutting down")
+        if self.depth + count > self.capacity:
+            raise QueueFull(
+                f"{self.depth} images are waiting and {self.capacity} may; try again later",
+                retry_after_s=self._wait_s(self.depth + count - self.capacity),
+            )
 
     def put(self, job: Job, image: Pixels | Decode) -> None:
         """Queue an admitted image: uint8 `[height, width, 3]`, or what will make that of it.

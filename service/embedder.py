@@ -101,6 +101,19 @@ class Embedder:
                 self._batcher.put(job, image)
         return [job.future for job in jobs]
 
+    def check_room(self) -> None:
+        """Refuse a request, of which nothing is known yet, where not even one image has room.
+
+        Raises:
+            QueueFull: there is none.
+            NotReady: the embedder is closed.
+        """
+        try:
+            self._batcher.check_room(1)
+        except ServiceError:
+            self._metrics.count_refused_images(1)
+            raise
+
     @property
     def batcher(self) -> Batcher:
         """The queue and the streams, for those who watch them."""

@@ -118,6 +118,7 @@ async def embed(request: Request) -> Response:
     if media_type is None:
         raise NotAcceptable(f"an answer can be {JSON}, {RAW} or {NPY}; name one in Accept")
     asked = _query(request)
+    embedder(request).check_room()  # before the body is read: refusing has to be cheap
     embeddings = await embed_all(request, await _uploads(request))
     with encoding(request):
         vectors = rows(embeddings, normalize=asked.normalize, dtype=asked.dtype)

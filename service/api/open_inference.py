@@ -255,6 +255,7 @@ INFER: dict[str, Any] = {
 )
 async def infer(request: Request, name: Name) -> Response:
     """Embed the elements of `image` or `pixels`; vectors have unit length unless told otherwise."""
+    embedder(request).check_room()
     asked, given = await _parse(request)
     card = _model(request, name)  # after the last wait: it is this model that embeds
     tensors.check_outputs([output.name for output in asked.outputs])

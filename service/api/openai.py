@@ -126,6 +126,7 @@ class EmbeddingsResponse(BaseModel):
 )
 async def embeddings(request: Request) -> Response:
     """Embed one image or a list of them, each a data URI, bare base64, or an allowed URL."""
+    embedder(request).check_room()
     asked = await _parse(request)
     _check(asked, embedder(request).card)
     allow(request.app.state.settings, len(asked.input))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tests.images import encode, jpeg, noise, photos
+from tests.service.api.test_health import samples
 from tests.service.test_preprocess import png_header
 
 JPEG = {"Content-Type": "image/jpeg"}
@@ -178,6 +179,17 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(serve, monkeypatch):
     answer = client.post("/embed", files=[("files", jpeg("coffee"))] * 2)
     error(answer, 429, "queue_full")
     assert int(answer.headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize("path", ["/embed", "/v1/embeddings", "/v2/models/x/infer"])
+def test_a_full_queue_refuses_before_the_body_is_read(client, monkeypatch, path):
+    state = client.app.state.lifecycle.embedder
+    monkeypatch.setattr(state.batcher, "depth", state.batcher.capacity)
+    # Any of these bodies would be 400, 404 or 415.
+    answer = client.post(path, content=b"text", headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 429
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert samples(client)['swin_images_total{outcome="refused"}'] == 1
 
 
 def test_no_answer_in_time(serve):
