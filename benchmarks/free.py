@@ -4,7 +4,9 @@ from pathlib import Path
 
 import onnx
 from onnx import TensorProto, helper
+from PIL import Image
 
+from benchmarks import corpus
 from model_export.model_card import (
     EMBEDDING,
     METADATA_KEY,
@@ -14,8 +16,11 @@ from model_export.model_card import (
     Verification,
     Weights,
 )
+from service.model import load
+from service.preprocess import preprocess
 
 SIDE = 32
+PHOTO = (48, 48)
 CHANNELS = 3
 
 
@@ -54,3 +59,18 @@ def write(path: Path) -> None:
     )
     helper.set_model_props(model, {METADATA_KEY: card.model_dump_json()})
     onnx.save(model, path)
+
+
+def requests(model: Path, folder: Path) -> tuple[list[str], list[list[float]]]:
+    """Write small JPEGs to send; their paths, and the vectors that the model at a path gives."""
+    images = []
+    vectors = []
+    loaded = load(model, "cpu", 1)
+    for number, photo in enumerate(corpus.photos()):
+        data = corpus.jpeg(photo.resize(PHOTO, Image.Resampling.LANCZOS))
+        path = folder / f"small-{number}.jpg"
+        path.write_bytes(data)
+        images.append(str(path))
+        pixels = preprocess(data, loaded.card.preprocessing, PHOTO[0] * PHOTO[1]).pixels
+        vectors.append(loaded.run(pixels[None])[0].tolist())
+    return images, vectors

@@ -30,29 +30,30 @@ def naive(model: Path, python: Path, *, workers: int = 1, form: bool = False) ->
     )
 
 
+def litserve(
+    model: Path, python: Path, *, workers: int = 1, batch: int = 1, threads: int = 1
+) -> Layout:
+    """LitServe as its documentation has it: a server process, and as many that run the model."""
+    name = f"batches of {batch}" if batch > 1 else f"{workers} worker{'s' if workers > 1 else ''}"
+    return Layout(
+        f"LitServe, {name}",
+        (str(python), "-m", "benchmarks.peers.lit", "{port}"),
+        _environment(model, threads=threads)
+        | {"PEER_WORKERS": str(workers), "PEER_BATCH": str(batch)},
+        "/embed",
+        "/health",
+        form=True,
+    )
+
+
 def peers(model: Path, python: Path) -> list[Layout]:
     """FastAPI and LitServe: one layout for few clients and one for many."""
     cores = usable_cores()
-    litserve = (str(python), "-m", "benchmarks.peers.lit", "{port}")
     return [
         naive(model, python),
         naive(model, python, workers=cores),
-        Layout(
-            f"LitServe, {cores} workers",
-            litserve,
-            _environment(model, threads=1) | {"PEER_WORKERS": str(cores)},
-            "/embed",
-            "/health",
-            form=True,
-        ),
-        Layout(
-            "LitServe, batches of 8",
-            litserve,
-            _environment(model, threads=cores) | {"PEER_BATCH": "8"},
-            "/embed",
-            "/health",
-            form=True,
-        ),
+        litserve(model, python, workers=cores),
+        litserve(model, python, batch=8, threads=cores),
     ]
 
 

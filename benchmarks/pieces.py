@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from benchmarks import corpus, free, layouts
 from benchmarks.load import Plan
 from benchmarks.servers import ROOT, Layout, Server, running
@@ -138,23 +136,10 @@ def free_model(setup: Setup) -> dict[str, Any]:
     """Requests a second around a nearly free model: the body as it is, and as a form."""
     path = setup.folder / "free.onnx"
     free.write(path)
-    images = []
-    for number, photo in enumerate(corpus.photos()):
-        image = setup.folder / f"small-{number}.jpg"
-        image.write_bytes(corpus.jpeg(photo.resize((48, 48), Image.Resampling.LANCZOS)))
-        images.append(str(image))
-    loaded = model.load(path, "cpu", 1)
-    vectors = [
-        loaded.run(
-            preprocess(Path(image).read_bytes(), loaded.card.preprocessing, MANY).pixels[None]
-        )
-        for image in images
-    ]
+    images, vectors = free.requests(path, setup.folder)
     rows: dict[str, Any] = {}
     for multipart in (False, True):
-        plan = Plan(
-            0, "", images, [v[0].tolist() for v in vectors], FREE_CLIENTS, setup.seconds, multipart
-        )
+        plan = Plan(0, "", images, vectors, FREE_CLIENTS, setup.seconds, multipart)
         naive = layouts.naive(path, Path(sys.executable), form=multipart)
         with running([layouts.ours(path), naive]) as servers:
             measured = _interleaved(servers, {FREE_CLIENTS: plan}, setup.repeats)
@@ -189,7 +174,9 @@ def _interleaved(
         between()
         for clients, plan in plans.items():
             for server in servers:
-                found[server.layout.name, clients].append(_load(server.layout, server.port, plan))
+                found[server.layout.name, clients].append(
+                    under_load(server.layout, server.port, plan)
+                )
     rows: dict[str, dict[str, Any]] = defaultdict(dict)
     for (name, clients), runs in found.items():
         row = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
@@ -197,7 +184,8 @@ def _interleaved(
     return rows
 
 
-def _load(layout: Layout, port: int, plan: Plan) -> dict[str, float]:
+def under_load(layout: Layout, port: int, plan: Plan) -> dict[str, float]:
+    """Put a load on a server, from a process of its own, and have what it measured."""
     asked = asdict(plan) | {
         "port": port,
         "target": layout.target,
