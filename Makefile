@@ -55,7 +55,7 @@ $(VENV)/.plots: requirements/training.txt $(VENV)/.dev
 $(VENV)/.training: $(VENV)/.plots $(VENV)/.torch
 	@touch $@
 
-# An object store and a vector engine, for the tests of whole collections.
+# An object store, vector engines and Ray, for the tests of whole collections.
 $(VENV)/.scale: requirements/scale.txt $(VENV)/.dev
 	@echo "installing what the tests of whole collections run against, from requirements/scale.txt"
 	@$(UV) -r requirements/scale.txt
@@ -156,7 +156,7 @@ PROJECT := $(COMPILE) pyproject.toml
 lock: $(BIN)/uv
 	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls -o requirements/serve.txt
 	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls --extra batch --group dev -c requirements/serve.txt -o requirements/dev.txt
-	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls --extra batch --extra s3 --extra search --group dev --group scale -c requirements/dev.txt -o requirements/scale.txt
+	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls --extra batch --extra s3 --extra search --extra ray --group dev --group scale --group simulation -c requirements/dev.txt -o requirements/scale.txt
 	@$(PROJECT) --extra cpu --extra export --group training -c requirements/dev.txt -o requirements/training.txt
 	@$(PROJECT) --extra cpu --extra urls -c requirements/serve.txt -o requirements/cpu.txt
 	@$(PROJECT) --extra gpu --extra urls -c requirements/cpu.txt -o requirements/gpu.txt

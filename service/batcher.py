@@ -380,10 +380,13 @@ def _run_failed() -> NotReady:
 
 def _pixels(job: Job) -> Pixels | None:
     """A job's pixels, decoded if they are not yet; None if they can't be, which answers it."""
-    if not callable(job.image):
-        return job.image
+    # The job lets go of it: what decodes refers to the job, and a file would stay for that circle
+    # to be found by the garbage collector, which takes thousands of images.
+    image, job.image = job.image, None
+    if not callable(image):
+        return image
     try:
-        return job.image()
+        return image()
     except Exception as error:
         job.future.set_exception(error)
         return None

@@ -13,6 +13,10 @@ class OutputError(BatchError):
     """The output cannot take these rows, or holds none."""
 
 
+class ClusterError(BatchError):
+    """The cluster cannot be used, or the job failed on it."""
+
+
 def reason(error: Exception) -> str:
     """An error in one line."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,20 +1,24 @@
-"""A job on this machine: images in, parts of a collection out; reading, decoding and inference
+"""A job: images in, parts of a collection out. On this machine reading, decoding and inference
 overlap, and memory holds a window of the images and one part of the rows."""
 
 import hashlib
 import math
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
+from model_export.model_card import ModelCard
+from service.batch import sources
 from service.batch.collection import Collection, Format
-from service.batch.errors import SourceError, reason
+from service.batch.errors import SourceError
 from service.batch.items import Item
 from service.batch.ledger import Ledger
 from service.batch.recipe import Recipe, Row
+from service.batch.sources import Source
 from service.batcher import Embedding
 from service.embedder import Embedder, unit_length
 from service.errors import ImageTooLarge, InvalidImage, ServiceError
@@ -30,6 +34,52 @@ WINDOW_BYTES = 256 * 1024 * 1024
 
 UNREADABLE_IN_A_ROW = 100
 """As many files that cannot be read, one after the other, are a source that has gone."""
+
+
+class Engine(Protocol):
+    """What makes rows of sources; `skipped` and `broken` are right when it has made them all.
+
+    Attributes:
+        card: of the model.
+        digest: sha256 of the model's file.
+        skipped: images left out, as they had a row or were named before.
+        broken: sources that could not be read to their end, and why.
+    """
+
+    card: ModelCard
+    digest: str
+    skipped: int
+    broken: list[str]
+
+    def rows(
+        self, found: Sequence[Source], collection: Collection, *, normalize: bool
+    ) -> Generator[Row]:
+        """Rows of the images that the collection has none of."""
+        ...
+
+
+class Local:
+    """The service's engine, in this process. Rows come in the order of their images."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.card = embedder.card
+        self.digest = embedder.model.digest
+        self.skipped = 0
+        self.broken: list[str] = []
+        self._embedder = embedder
+
+    def rows(
+        self, found: Sequence[Source], collection: Collection, *, normalize: bool
+    ) -> Generator[Row]:
+        """Rows of the images that the collection has none of.
+
+        Raises:
+            ServiceError: the engine failed.
+        """
+        done = (table["id"].to_pylist() for table in collection.tables("id"))
+        pending = Pending(sources.listing(found, self.broken), done)
+        yield from embed(pending, self._embedder, normalize=normalize)
+        self.skipped = pending.skipped
 
 
 @dataclass(frozen=True)
@@ -64,35 +114,38 @@ def write(
             yield writing.result()
 
 
-def embed(items: Iterable[Item], embedder: Embedder, *, normalize: bool) -> Generator[Row]:
-    """Rows of items, in their order. An image's own fault is in its row.
+def readable(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows, while their images can be read.
 
     Raises:
-        SourceError: nothing can be read any more.
-        ServiceError: the engine failed.
+        SourceError: a hundred in a row could not.
     """
-    room = _Room(WINDOW_BYTES)
-    window: deque[tuple[Item, Future[_Read]]] = deque()
     unreadable = 0
-
-    def next_row() -> Row:
-        nonlocal unreadable
-        row, was_read = _row(*window.popleft(), normalize)
-        unreadable = 0 if was_read else unreadable + 1
+    for row in rows:
+        unreadable = unreadable + 1 if row.sha256 is None else 0
         if unreadable == UNREADABLE_IN_A_ROW:
             raise SourceError(
                 f"{unreadable} images in a row could not be read, last {row.path}: {row.error}"
             )
-        return row
+        yield row
 
+
+def embed(items: Iterable[Item], embedder: Embedder, *, normalize: bool) -> Generator[Row]:
+    """Rows of items, in their order. An image's own fault is in its row.
+
+    Raises:
+        ServiceError: the engine failed.
+    """
+    room = _Room(WINDOW_BYTES)
+    window: deque[tuple[Item, Future[_Read]]] = deque()
     readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
     try:
         for item in items:
             window.append((item, readers.submit(_read, item, embedder, room)))
             if len(window) == min(WINDOW, embedder.batcher.capacity):
-                yield next_row()
+                yield _row(*window.popleft(), normalize)
         while window:
-            yield next_row()
+            yield _row(*window.popleft(), normalize)
     finally:
         readers.shutdown(wait=False, cancel_futures=True)
         room.close()
@@ -141,21 +194,20 @@ def _read(item: Item, embedder: Embedder, room: _Room) -> _Read:
     return _Read(digest, embedding)
 
 
-def _row(item: Item, reading: Future[_Read], normalize: bool) -> tuple[Row, bool]:
-    """An item's row, and whether it could be read."""
+def _row(item: Item, reading: Future[_Read], normalize: bool) -> Row:
     try:
         read = reading.result()
     except ServiceError:
         raise
     except Exception as error:  # whatever its protocol raises
-        return Row(item.id, item.path, error=f"unreadable: {reason(error)}"), False
+        return Row.unreadable(item, error)
     try:
         embedding = read.embedding.result()
     except (InvalidImage, ImageTooLarge) as error:
-        return Row(item.id, item.path, read.sha256, error=f"{error.code}: {error.message}"), True
+        return Row(item.id, item.path, read.sha256).refused(error)
     vector = unit_length(embedding.vector) if normalize else embedding.vector
     size = (embedding.width, embedding.height)
-    return Row(item.id, item.path, read.sha256, *size, vector), True
+    return Row(item.id, item.path, read.sha256, *size, vector)
 
 
 class Pending:

@@ -16,17 +16,25 @@ class Ledger:
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("PRAGMA synchronous = OFF")
         self._db.execute("PRAGMA cache_size = -65536")
-        self._db.execute("CREATE TABLE seen (id TEXT PRIMARY KEY) WITHOUT ROWID")
+        self._db.execute("CREATE TABLE seen (id TEXT PRIMARY KEY, owner INT) WITHOUT ROWID")
         self._db.execute("BEGIN")
 
     def add(self, name: str) -> bool:
         """Note an id; whether it is new."""
-        cursor = self._db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (name,))
+        cursor = self._db.execute("INSERT OR IGNORE INTO seen VALUES (?, NULL)", (name,))
         return cursor.rowcount == 1
+
+    def claim(self, name: str, owner: int) -> bool:
+        """Note an id for an owner; whether it is new, or has been that owner's."""
+        self._db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (name, owner))
+        (found,) = self._db.execute("SELECT owner FROM seen WHERE id = ?", (name,)).fetchone()
+        return bool(found == owner)
 
     def add_all(self, names: Iterable[str]) -> None:
         """Note many ids."""
-        self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?)", ((name,) for name in names))
+        self._db.executemany(
+            "INSERT OR IGNORE INTO seen VALUES (?, NULL)", ((name,) for name in names)
+        )
 
     def close(self) -> None:
         self._db.close()

@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import numpy as np
 import pyarrow as pa
 
 from model_export.model_card import METADATA_KEY, ModelCard
-from service.batch.errors import OutputError
+from service.batch.errors import OutputError, reason
+from service.batch.items import Item
 from service.batcher import Vector
+from service.errors import ImageTooLarge, InvalidImage
 
 MADE_KEY = "swin_vectors"
 """Key of the schema's metadata that stands beside the model card's."""
@@ -20,7 +22,10 @@ Dtype = Literal["float32", "float16"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of an image: a vector, float32 `[dim]`, or an error."""
+    """What became of an image: a vector, float32 `[dim]`, or an error.
+
+    An image without `sha256` could not be read.
+    """
 
     id: str
     path: str
@@ -29,6 +34,15 @@ class Row:
     height: int | None = None
     vector: Vector | None = None
     error: str | None = None
+
+    @classmethod
+    def unreadable(cls, item: Item, error: Exception) -> Self:
+        """Of an item whose bytes are not to be had."""
+        return cls(item.id, item.path, error=f"unreadable: {reason(error)}")
+
+    def refused(self, error: InvalidImage | ImageTooLarge) -> Self:
+        """The row of an image that the engine does not take."""
+        return replace(self, error=f"{error.code}: {error.message}")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
+import gc
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -26,3 +28,17 @@ def test_an_embedding_tells_the_size_its_image_was_stored_in(embedder):
     futures = embedder.submit([encode(noise(60, 44)), turned, pixels], math.inf)
     sizes = [(future.result().width, future.result().height) for future in futures]
     assert sizes == [(60, 44), (40, 50), (32, 32)]
+
+
+def test_a_file_is_let_go_when_its_vector_is_there(artifact):
+    embedder = Embedder(Settings(model=artifact), Metrics())
+    image = encode(noise(40, 40))
+    held = sys.getrefcount(image)
+    gc.disable()  # nothing is to wait for it
+    try:
+        (future,) = embedder.submit([image], math.inf)
+        future.result()
+        embedder.close()
+        assert sys.getrefcount(image) == held
+    finally:
+        gc.enable()

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, field
 from typing import get_args
 
@@ -15,6 +15,7 @@ from tqdm import tqdm
 from service.batch import job, sources
 from service.batch.collection import Collection, Format
 from service.batch.commands import engine
+from service.batch.errors import ClusterError
 from service.batch.recipe import Dtype, Recipe, Row
 
 PARTLY = 3
@@ -51,6 +52,17 @@ def parser() -> argparse.ArgumentParser:
     )
     given.add_argument("--output", required=True, metavar="DIR", help="folder or URL to write to")
     engine.add_arguments(given)
+    given.add_argument(
+        "--engine",
+        choices=["local", "ray"],
+        default="local",
+        help="where to embed: in this process, or on a Ray cluster (default: %(default)s)",
+    )
+    given.add_argument(
+        "--address",
+        help="of the Ray cluster, host:port or auto (default: RAY_ADDRESS, or one of this machine "
+        "alone)",
+    )
     given.add_argument("--format", choices=get_args(Format), default="parquet")
     given.add_argument("--dtype", choices=get_args(Dtype), default="float32")
     given.add_argument(
@@ -75,36 +87,48 @@ def run(options: argparse.Namespace) -> int:
     started = time.monotonic()
     found = sources.find(options.sources)
     collection = Collection.at(options.output)
-    broken: list[str] = []
-    with collection.folder.alone(), engine.started(options) as embedder:
-        recipe = Recipe(
-            embedder.card, embedder.model.digest, options.dtype, normalized=options.normalize
-        )
+    with collection.folder.alone(), _engine(options) as made_by:
+        recipe = Recipe(made_by.card, made_by.digest, options.dtype, normalized=options.normalize)
         collection.admit(recipe)
         summary = Summary(collection.folder.url, recipe.card.name, recipe.digest)
         for table in collection.tables("error"):
             summary.rows += table.num_rows
             summary.rows_failed += table.num_rows - table["error"].null_count
-        done = (table["id"].to_pylist() for table in collection.tables("id"))
-        pending = job.Pending(sources.listing(found, broken), done)
         began = time.monotonic()
         with (
             _bar(found, summary.rows) as bar,
-            closing(job.embed(pending, embedder, normalize=recipe.normalized)) as embedded,
+            closing(made_by.rows(found, collection, normalize=recipe.normalized)) as embedded,
         ):
-            rows = _watched(embedded, bar)
+            rows = _watched(job.readable(embedded), bar)
             for part in job.write(rows, collection, recipe, options.format, options.part_rows):
                 summary.embedded += part.rows - part.failed
                 summary.failed += part.failed
         embedding_s = time.monotonic() - began
     summary.rows += summary.embedded + summary.failed
     summary.rows_failed += summary.failed
-    summary.skipped = pending.skipped
+    summary.skipped = made_by.skipped
     summary.seconds = round(time.monotonic() - started, 3)
     summary.images_per_s = round((summary.embedded + summary.failed) / embedding_s, 2)
-    summary.broken_sources = broken
+    summary.broken_sources = made_by.broken
     _tell(summary, options)
-    return PARTLY if summary.rows_failed or broken else 0
+    return PARTLY if summary.rows_failed or summary.broken_sources else 0
+
+
+@contextmanager
+def _engine(options: argparse.Namespace) -> Iterator[job.Engine]:
+    if options.engine == "local":
+        with engine.started(options) as embedder:
+            yield job.Local(embedder)
+        return
+    try:
+        from service.batch.cluster import Cluster
+    except ImportError as error:
+        raise ClusterError(
+            f"Ray is not installed: pip install 'swin-embed[ray]' ({error})"
+        ) from error
+    # Ray tells of lost nodes on standard output, which is the summary's.
+    with redirect_stdout(sys.stderr), Cluster(engine.settings(options), options.address) as cluster:
+        yield cluster
 
 
 def _tell(summary: Summary, options: argparse.Namespace) -> None:

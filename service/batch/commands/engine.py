@@ -17,13 +17,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="auto, cpu, cuda or tensorrt (SWIN_DEVICE)")
 
 
-@contextmanager
-def started(options: argparse.Namespace) -> Iterator[Embedder]:
-    """An embedder as the options and the environment say; it ends with the block."""
+def settings(options: argparse.Namespace) -> Settings:
+    """What the options and the environment say."""
     given: dict[str, Any] = {
         name: value for name in ("model", "device") if (value := getattr(options, name)) is not None
     }
-    embedder = Embedder(Settings(**given), Metrics())
+    return Settings(**given)
+
+
+@contextmanager
+def started(options: argparse.Namespace) -> Iterator[Embedder]:
+    """An embedder as the options and the environment say; it ends with the block."""
+    embedder = Embedder(settings(options), Metrics())
     try:
         yield embedder
     finally:
