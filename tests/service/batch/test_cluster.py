@@ -139,4 +139,4 @@ def test_what_cannot_be_had_is_told(photos, tmp_path, artifact, nodes):
     # Nodes with a GPU, and an onnxruntime that cannot use it: no silent fall back.
     status, told = summary(swin_embed(photos, address=nodes(gpus=1).address, **options))
     assert status == 1
-    assert "SWIN_DEVICE=cuda, but the installed onnxruntime offers only" in told
+    assert "swin-embed: the job failed on the cluster: SWIN_DEVICE=cuda" in told

@@ -49,7 +49,7 @@ def test_a_file_that_would_fill_memory_is_not_read(tmp_path, embedder, monkeypat
 def test_a_source_that_has_gone_ends_the_job(tmp_path, embedder):
     gone = [Item(str(n), str(n), f"{tmp_path}/{n}.png") for n in range(1000)]
     with pytest.raises(SourceError, match="100 images in a row could not be read"):
-        list(job.embed(gone, embedder, normalize=True))
+        list(job.readable(job.embed(gone, embedder, normalize=True)))
 
 
 def test_no_more_is_read_than_the_window(embedder):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -96,11 +95,12 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(artifact, tmp_path, expect
     command = [sys.executable, "-m", "service.batch", photos, "--output", output, "--part-rows=7"]
     environment = os.environ | {"SWIN_MODEL": str(artifact)}
     killed = 0
-    for parts in sorted(random.Random().sample(range(43), 10)):
+    dice = np.random.default_rng()
+    for parts in sorted(dice.choice(43, 10, replace=False)):
         process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.DEVNULL)
         while process.poll() is None and len(list(output.glob("part-*"))) < parts:
             threading.Event().wait(0.002)
-        threading.Event().wait(random.uniform(0, 0.05))
+        threading.Event().wait(dice.uniform(0, 0.05))
         process.kill()
         killed += process.wait() == -signal.SIGKILL
     assert killed >= 5
