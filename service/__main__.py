@@ -23,7 +23,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
-from service import doctor, logs, tune
+from service import doctor, logs, memory, tune
 from service.app import create_app
 from service.connections import Connection
 from service.errors import ArtifactError, DeviceError, EngineError, StartError
@@ -137,6 +137,7 @@ def main() -> int:
     def give_up() -> None:
         server.should_exit = True
 
+    memory.keep_large_blocks_apart()
     faulthandler.enable()  # a crash in native code then says in which thread, and where
     connections = allow_open_files(settings.max_connections)
     if connections < settings.max_connections:

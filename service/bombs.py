@@ -16,7 +16,7 @@ BYTES_PER_READ = 512
 BMP_READS = 2_000_000
 """Pillow reads run-length encoded pixels of a BMP byte by byte, a second for this many."""
 
-MAX_SCANS = 50
+MAX_SCANS = 30
 """Of a JPEG, thumbnails included. Encoders write about ten; each costs a pass over all pixels."""
 
 MAX_TIFF_PARTS = 100_000

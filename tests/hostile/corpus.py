@@ -359,7 +359,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "png_of_16_bits": lambda: png(
         (SIDE, SIDE), zlib.compress(bytes((SIDE * 8 + 1) * SIDE), 1), depth=16, color=6
     ),
-    "jpeg_of_scans_that_are_read": lambda: scans((SIDE, SIDE), 40),
+    "jpeg_of_scans_that_are_read": lambda: scans((SIDE, SIDE), 22),
     "webp_lossless_of_transparency": lambda: encode(
         Image.radial_gradient("L").resize((SIDE, SIDE)).convert("LA").convert("RGBA"),
         "WEBP",

@@ -41,6 +41,8 @@ def main() -> int:
             time.sleep(EVERY_S)
             tally = clients.take()
             errors.update(tally.errors)
+            if tally.errors:
+                print(f"{minutes:.1f} min: {tally.errors}", flush=True)
             readings.append(_read(process.pid, address, minutes, tally))
             draw(readings, asked.output)
         clients.stop()
