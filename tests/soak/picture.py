@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,17 @@ class Reading:
 
 
 def slope_mib_per_min(readings: Sequence[Reading]) -> float:
-    """How fast resident memory grows once settled, by least squares; NaN if that was not yet."""
+    """How fast resident memory grows once settled; NaN if that was not yet.
+
+    The median of the slopes between any two readings (Theil and Sen): one that was taken while a
+    large image was decoded says nothing.
+    """
     settled = [one for one in readings if one.minutes >= SETTLED_MIN]
-    if len(settled) < 2:
-        return float("nan")
-    minutes = [one.minutes for one in settled]
-    return float(np.polyfit(minutes, [one.resident_mib for one in settled], 1)[0])
+    slopes = [
+        (after.resident_mib - before.resident_mib) / (after.minutes - before.minutes)
+        for before, after in combinations(settled, 2)
+    ]
+    return float(np.median(slopes)) if slopes else float("nan")
 
 
 def draw(readings: Sequence[Reading], output: Path) -> None:

@@ -137,7 +137,7 @@ class Clients:
         began = time.monotonic()
         connection = http.client.HTTPConnection(self._host, timeout=PATIENCE_S)
         try:
-            method = "POST" if request.body else "GET"
+            method = "GET" if request.path == "/" else "POST"
             connection.request(method, request.path, request.body or None, request.headers)
             answer = connection.getresponse()
             answer.read()
