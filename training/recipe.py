@@ -1,5 +1,6 @@
 """What a training run is determined by, apart from the machine's arithmetic."""
 
+import math
 from dataclasses import dataclass
 
 from model_export.architecture import Architecture
@@ -7,28 +8,61 @@ from model_export.catalog import NANO
 
 
 @dataclass(frozen=True)
+class Phase:
+    """Steps at one size of the copies.
+
+    Small copies cost a twelfth of those at the model's full size; the last steps are on larger
+    ones, since a network is best near the size it learnt from (Touvron et al., 2019,
+    arXiv:1906.06423).
+
+    Attributes:
+        side: Of the copies, in pixels.
+        steps: How many.
+        rate: The learning rate it begins with; it falls along a cosine to a thirtieth.
+    """
+
+    side: int
+    steps: int
+    rate: float
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of one of its steps, the first of which is 0."""
+        return self.rate * (1 + math.cos(8 / 9 * math.pi * step / self.steps)) / 2
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything about a run that is a choice.
 
     Attributes:
-        side: Pixels of the copies; small ones cost a twelfth of those at the model's full size.
+        phases: One after the other.
         pairs: Pictures a step, of which two copies each are made.
-        steps: How many.
-        rate: The learning rate, after warming up.
         sheets: Of pictures, 32 each.
         decay: Of weights that are matrices.
-        warm_up: Steps over which the rate rises.
+        warm_up: The run's first steps, over which the rate rises.
     """
 
-    side: int = 56
+    phases: tuple[Phase, ...] = (Phase(56, 1800, 1e-3), Phase(112, 160, 2e-4))
     pairs: int = 96
-    steps: int = 325
-    rate: float = 1e-3
-    sheets: int = 96
+    sheets: int = 128
     decay: float = 0.05
     warm_up: int = 50
     seed: int = 0
     architecture: Architecture = NANO.architecture
+
+    @property
+    def steps(self) -> int:
+        """Of all phases."""
+        return sum(phase.steps for phase in self.phases)
+
+    def at(self, step: int) -> tuple[int, float]:
+        """The copies' side in pixels and the learning rate of a step of the run."""
+        into = step
+        for phase in self.phases:
+            if into < phase.steps:
+                return phase.side, phase.rate_at(into) * min(1.0, (step + 1) / self.warm_up)
+            into -= phase.steps
+        raise ValueError(f"the run has no step {step}")
 
 
 DEFAULT = Recipe()

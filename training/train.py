@@ -36,7 +36,7 @@ class Run:
         torch.manual_seed(recipe.seed)
         self.recipe, self.folder, self.threads = recipe, folder, threads
         self.pictures = pool.draw(recipe.seed, recipe.sheets, cache, threads)
-        self.source = pool.shrink(self.pictures, recipe.side)
+        self.source = self.pictures
         self.network = Network(recipe.architecture)
         weights = [p for p in self.network.parameters() if p.ndim > 1]
         others = [p for p in self.network.parameters() if p.ndim <= 1]
@@ -54,13 +54,20 @@ class Run:
             ValueError: The folder's checkpoint is of another recipe.
         """
         self._resume()
-        self.network.resize(self.recipe.side)
         recipe = self.recipe
+        side = 0
         log = self.folder / "log.jsonl"
         bar = tqdm(total=recipe.steps, initial=self.step, desc="training", smoothing=0.05)
         with ThreadPoolExecutor(self.threads) as workers, log.open("a") as lines, bar:
             while self.step < recipe.steps:
                 wall, processor = time.perf_counter(), time.process_time()
+                wanted, rate = recipe.at(self.step)
+                if side != wanted:
+                    side = wanted
+                    self.network.resize(side)
+                    self.source = pool.shrink(self.pictures, side)
+                for group in self.optimiser.param_groups:
+                    group["lr"] = rate
                 record = self._contrast(workers)
                 self.seconds += time.perf_counter() - wall
                 self.processor_seconds += time.process_time() - processor
@@ -132,8 +139,6 @@ class Run:
         for parameter, *parts in zip(self.network.parameters(), *shares, strict=True):
             parameter.grad = torch.stack(parts).sum(0)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.recipe.rate * min(1.0, (self.step + 1) / self.recipe.warm_up)
         self.optimiser.step()
 
     def _save(self) -> None:

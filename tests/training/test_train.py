@@ -21,12 +21,18 @@ from model_export.model_card import EMBEDDING  # noqa: E402
 from model_export.reference import reference  # noqa: E402
 from tests.small_model import SMALL_MODEL  # noqa: E402
 from training import loss, network  # noqa: E402
-from training.recipe import DEFAULT  # noqa: E402
+from training.recipe import DEFAULT, Phase  # noqa: E402
 from training.train import Run  # noqa: E402
 
 NAME = "swin_nano_patch4_window7_224"
-SHORT = replace(DEFAULT, pairs=16, steps=20, sheets=2, warm_up=5)
-TINY = replace(DEFAULT, architecture=SMALL_MODEL.architecture, side=16, pairs=8, steps=5, sheets=2)
+SHORT = replace(DEFAULT, phases=(Phase(56, 20, 1e-3),), pairs=16, sheets=2, warm_up=5)
+TINY = replace(
+    DEFAULT,
+    architecture=SMALL_MODEL.architecture,
+    phases=(Phase(16, 3, 1e-3), Phase(32, 2, 1e-4)),
+    pairs=8,
+    sheets=2,
+)
 
 
 @pytest.fixture(scope="module")
