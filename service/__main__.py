@@ -23,7 +23,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
-from service import doctor, logs, memory, tune
+from service import doctor, logs, memory, resources, tune
 from service.app import create_app
 from service.connections import Connection
 from service.errors import ArtifactError, DeviceError, EngineError, StartError
@@ -35,10 +35,6 @@ OTHER_FILES = 256
 
 ON_THE_WAY_S = 0.5
 """How long requests may be on their way over a connection that is open."""
-
-SWITCH_S = 0.0005
-"""How long a thread may keep the interpreter from another. Python's 5 ms let a stream that decodes
-hold up the event loop, and with it all connections (docs/decisions.md)."""
 
 
 logger = logging.getLogger(__name__)
@@ -148,7 +144,7 @@ def main() -> int:
         )
         settings = settings.model_copy(update={"max_connections": connections})
     app = create_app(settings, on_failure=give_up)
-    sys.setswitchinterval(SWITCH_S)
+    sys.setswitchinterval(resources.SWITCH_S)
     server = Server(app, settings)
     server.run()
     failure = app.state.lifecycle.failure

@@ -13,6 +13,11 @@ from service.settings import Settings
 
 CGROUP = Path("/sys/fs/cgroup")
 
+SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter from another. Python's 5 ms let a stream that decodes
+hold up the event loop, and with it all connections, and threads that read hold up the streams
+(docs/decisions.md)."""
+
 
 def cgroup_cpu_quota(cgroup: Path = CGROUP) -> float | None:
     """CPUs that the control group may use, as a fraction, or None where there is no limit.

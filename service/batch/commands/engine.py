@@ -1,11 +1,13 @@
 """The engine that a command line asks for."""
 
 import argparse
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from service import resources
 from service.embedder import Embedder
 from service.metrics import Metrics
 from service.settings import Settings
@@ -28,6 +30,7 @@ def settings(options: argparse.Namespace) -> Settings:
 @contextmanager
 def started(options: argparse.Namespace) -> Iterator[Embedder]:
     """An embedder as the options and the environment say; it ends with the block."""
+    sys.setswitchinterval(resources.SWITCH_S)
     embedder = Embedder(settings(options), Metrics())
     try:
         yield embedder
