@@ -107,13 +107,13 @@ class Cluster:
             dataset = dataset.map(
                 Prepare,
                 fn_constructor_args=(self._settings, self.card),
-                compute=_pool(),
-                num_cpus=1,
+                compute=self._pool(),
+                num_cpus=self._decoder_cpus(),
             )
             dataset = dataset.map(
                 Embed,
                 fn_constructor_args=(*self._engine(), normalize),
-                compute=_pool(),
+                compute=self._pool(),
                 **self._share(),
             )
             for block in dataset.iter_rows():
@@ -125,6 +125,22 @@ class Cluster:
     def _on_gpu(self) -> bool:
         device = self._settings.device
         return device != "cpu" and (device != "auto" or "GPU" in ray.cluster_resources())
+
+    def _pool(self) -> ActorPoolStrategy:
+        return ActorPoolStrategy(
+            min_size=1,
+            max_size=max(2, int(ray.cluster_resources().get("CPU", 0))),
+            max_concurrent_calls_per_actor=CALLS,
+            enable_true_multi_threading=True,
+        )
+
+    def _decoder_cpus(self) -> int:
+        """CPUs that an actor which decodes asks for.
+
+        None where models run on CPUs: after the loss of a node those could hold all that are left,
+        and wait for a decoder that finds no room. The operating system shares the cores.
+        """
+        return 1 if self._on_gpu() else 0
 
     def _share(self) -> dict[str, float]:
         """What an actor with a model asks the cluster for."""
@@ -143,12 +159,6 @@ class Cluster:
         given["max_queue_size"] = CALLS * BUNDLE
         settings = self._settings.model_copy(update=given)
         return settings, ray.put(self._settings.model.read_bytes())
-
-
-def _pool() -> ActorPoolStrategy:
-    return ActorPoolStrategy(
-        min_size=1, max_concurrent_calls_per_actor=CALLS, enable_true_multi_threading=True
-    )
 
 
 def _cause(error: Exception) -> str:
