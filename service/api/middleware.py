@@ -143,9 +143,8 @@ class Bounded:
 
         async def lingering(message: Message) -> None:
             ends = message["type"] == "http.response.body" and not message.get("more_body", False)
-            awaited = received == 0 and _header(
-                scope, b"expect"
-            )  # the client waits for leave to send
+            # A client that says Expect has sent nothing: it waits for leave to.
+            awaited = received == 0 and _header(scope, b"expect")
             if too_large and ends and not awaited:
                 await send({**message, "more_body": True})
                 await _discard(receive)

@@ -22,15 +22,15 @@ class Driver:
     def cuInit(self, flags):  # noqa: N802 - the driver's names
         return self.fails
 
-    def cuDeviceGetCount(self, count):  # noqa: N802
+    def cuDeviceGetCount(self, count):  # noqa: N802 - the driver's name
         count._obj.value = len(self.names)
         return 0
 
-    def cuDeviceGetName(self, name, length, device):  # noqa: N802
+    def cuDeviceGetName(self, name, length, device):  # noqa: N802 - the driver's name
         name.value = self.names[device].encode()
         return 0
 
-    def cuGetErrorName(self, code, text):  # noqa: N802
+    def cuGetErrorName(self, code, text):  # noqa: N802 - the driver's name
         text._obj.value = b"CUDA_ERROR_NO_DEVICE"
         return 0
 
@@ -172,14 +172,14 @@ class Runtime:
         self.fails = fails
         self.calls = []
 
-    def cudaSetDevice(self, number):  # noqa: N802
+    def cudaSetDevice(self, number):  # noqa: N802 - the driver's name
         self.calls.append(("device", number))
 
-    def cudaHostRegister(self, address, size, flags):  # noqa: N802
+    def cudaHostRegister(self, address, size, flags):  # noqa: N802 - the driver's name
         self.calls.append(("lock", address.value, size.value))
         return self.fails
 
-    def cudaHostUnregister(self, address):  # noqa: N802
+    def cudaHostUnregister(self, address):  # noqa: N802 - the driver's name
         self.calls.append(("unlock", address.value))
 
 
