@@ -36,7 +36,6 @@ from model_export.inspection import contents
 from model_export.model_card import Precision
 from model_export.verify import cosines
 from service import devices, model
-from service.batcher import Embedding, Vector
 from service.buckets import Buckets
 from service.embedder import Embedder
 from service.metrics import Metrics
@@ -44,6 +43,7 @@ from service.model import Vectors
 from service.preprocess import preprocess
 from service.providers import Gpu
 from service.settings import Settings
+from service.waiting import Embedding, Vector
 
 MODELS = [f"swin_{size}_patch4_window7_224" for size in ("tiny", "base", "large")]
 

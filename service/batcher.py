@@ -1,25 +1,20 @@
-"""Many callers, few runs: a bounded queue of images and the streams that run the model on them."""
+"""Many callers, few runs: the streams that take images from the queue and run the model on them."""
 
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from service.errors import NotReady, QueueFull, RequestTimeout
+from service.errors import NotReady, RequestTimeout
 from service.preprocess import Pixels
-
-Vector = npt.NDArray[np.float32]
-"""float32 `[dim]`, not normalised."""
-
-RECENT_RUNS = 32
-"""Runs over which the pace of the streams is averaged."""
+from service.waiting import Decode, Embedding, Job, Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -28,26 +23,6 @@ class RunObserver(Protocol):
     """Told of each run that ended."""
 
     def __call__(self, size: int, *, succeeded: bool) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Embedding:
-    """A vector, how long each stage took to make it, in seconds, and the size of its image.
-
-    `width` and `height` are of the image as it was stored, in pixels; of an image that came as
-    pixels, those of its array.
-    """
-
-    vector: Vector
-    decode_s: float
-    queue_s: float
-    inference_s: float
-    width: int
-    height: int
-
-
-Decode = Callable[[], Pixels]
-"""Makes the pixels of an image; called once, when its turn has come."""
 
 
 Run = Callable[[Sequence[Pixels], bool], npt.NDArray[np.float32]]
@@ -64,28 +39,6 @@ class Lane:
     run: Run
     device: str = "cpu"
     prepare: Callable[[], float] = lambda: 0.0
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """One image on its way. Whoever waits for it holds `future`, and gives up by cancelling it.
-
-    `request` holds those of the images that came with it which wait for a stream.
-    """
-
-    deadline: float
-    request: "deque[Job]"
-    future: Future[Embedding] = field(default_factory=Future)
-    image: Pixels | Decode | None = None
-    decode_s: float = 0
-    width: int = 0
-    height: int = 0
-    queued_at: float = 0
-    taken_at: float = 0
-
-    @property
-    def expired(self) -> bool:
-        return time.monotonic() >= self.deadline
 
 
 class Step(NamedTuple):
@@ -124,11 +77,7 @@ class Batcher:
         self._max_batch_size = max_batch_size
         self._max_delay_s = max_delay_s
         self._on_run = on_run
-        self.capacity = capacity
-        self.depth = 0
-        self._requests: deque[deque[Job]] = deque()
-        self._queued = 0
-        self._image_s = 0.0
+        self.waiting = Waiting(capacity)
         self._lock = threading.Lock()
         self._idle = {lane.device: threading.Condition(self._lock) for lane in lanes}
         self._closed = False
@@ -161,10 +110,8 @@ class Batcher:
             NotReady: the batcher is closed.
         """
         with self._lock:
-            self.check_room(count)
-            self.depth += count
-        request: deque[Job] = deque()
-        return [Job(deadline, request) for _ in range(count)]
+            self._check_open()
+            return self.waiting.admit(count, deadline)
 
     def check_room(self, count: int) -> None:
         """Refuse what `admit` would refuse now, and take no places.
@@ -173,13 +120,12 @@ class Batcher:
             QueueFull: there are not that many left.
             NotReady: the batcher is closed.
         """
+        self._check_open()
+        self.waiting.check_room(count)
+
+    def _check_open(self) -> None:
         if self._closed:
             raise NotReady("the service is shutting down")
-        if self.depth + count > self.capacity:
-            raise QueueFull(
-                f"{self.depth} images are waiting and {self.capacity} may; try again later",
-                retry_after_s=self._wait_s(self.depth + count - self.capacity),
-            )
 
     def put(self, job: Job, image: Pixels | Decode) -> None:
         """Queue an admitted image: uint8 `[height, width, 3]`, or what will make that of it.
@@ -187,25 +133,31 @@ class Batcher:
         The stream that takes the image decodes it. What decoding raises is the image's answer.
         """
         job.image = image
-        job.queued_at = time.monotonic()
         with self._lock:
-            if not job.request:
-                self._requests.append(job.request)
-            job.request.append(job)
-            self._queued += 1
+            self.waiting.put(job)
             self._idle[self._least_busy()].notify()
 
     def drop(self, job: Job, error: Exception) -> None:
         """Answer an admitted image that will not be queued."""
         with self._lock:
-            self.depth -= 1
+            self.waiting.leave()
         if job.future.set_running_or_notify_cancel():
             job.future.set_exception(error)
 
     @property
+    def depth(self) -> int:
+        """Images that wait, decoded or not."""
+        return self.waiting.depth
+
+    @property
+    def capacity(self) -> int:
+        """How many may."""
+        return self.waiting.capacity
+
+    @property
     def undecoded(self) -> int:
         """Images admitted that are not queued yet."""
-        return max(0, self.depth - self._queued)
+        return max(0, self.waiting.depth - self.waiting.queued)
 
     @property
     def streams(self) -> int:
@@ -282,21 +234,21 @@ class Batcher:
         """The next batch, less whoever has left or is too late; None once closed and empty."""
         idle = self._idle[self._lanes[stream].device]
         with self._lock:
-            while not self._queued or self._handed_on(self._lanes[stream].device):
-                if self._closed and not self._queued:
+            while not self.waiting.queued or self._handed_on(self._lanes[stream].device):
+                if self._closed and not self.waiting.queued:
                     return None
                 idle.wait()
             if self._max_delay_s:
-                full_by = self._requests[0][0].queued_at + self._max_delay_s
+                full_by = self.waiting.oldest().queued_at + self._max_delay_s
                 idle.wait_for(
-                    lambda: self._queued >= self._max_batch_size or self._closed,
+                    lambda: self.waiting.queued >= self._max_batch_size or self._closed,
                     timeout=max(0.0, full_by - time.monotonic()),
                 )
             now = time.monotonic()
             self._begin(stream, runs=False)
             jobs: list[Job] = []
-            while self._queued and len(jobs) < self._max_batch_size:
-                job = self._next()
+            while self.waiting.queued and len(jobs) < self._max_batch_size:
+                job = self.waiting.next()
                 if not job.future.set_running_or_notify_cancel():
                     continue
                 if job.expired:
@@ -306,7 +258,7 @@ class Batcher:
                     continue
                 job.taken_at = now
                 jobs.append(job)
-            if self._queued:
+            if self.waiting.queued:
                 self._idle[self._least_busy()].notify()
         return jobs
 
@@ -328,28 +280,15 @@ class Batcher:
         order = (*preferred, *self._idle)
         return min((name for name in order if name in able), key=busy.__getitem__, default=order[0])
 
-    def _next(self) -> Job:
-        """The first image of the request whose turn it is."""
-        request = self._requests.popleft()
-        job = request.popleft()
-        if request:
-            self._requests.append(request)
-        self._queued -= 1
-        self.depth -= 1
-        return job
-
-    def _wait_s(self, images: int) -> float:
-        """Seconds until the streams will have taken that many images more, at their recent pace."""
-        return max(1.0, images * self._image_s / len(self._threads))
-
     def _observe_pace(self, jobs: Sequence[Job]) -> None:
         seconds = (time.monotonic() - jobs[0].taken_at) / len(jobs)
-        self._image_s += (seconds - self._image_s) / RECENT_RUNS if self._image_s else seconds
+        with self._lock:
+            self.waiting.observe_pace(seconds / len(self._threads))
 
     def _run(self, stream: int, images: Sequence[tuple[Job, Pixels]]) -> None:
         """Run the model on a batch and answer its waiters."""
         started = time.monotonic()
-        alone = self.depth == 0 and 2 * len(self._steps) <= len(self._threads)
+        alone = self.waiting.depth == 0 and 2 * len(self._steps) <= len(self._threads)
         self._begin(stream, runs=True)
         batch = [pixels for _, pixels in images]  # n of [h, w, 3]
         vectors = self._lanes[stream].run(batch, alone)  # [n, dim]

@@ -9,12 +9,13 @@ from functools import partial
 import numpy as np
 
 from service import devices, lanes, memory, resources
-from service.batcher import Batcher, Decode, Embedding, Job, Vector
+from service.batcher import Batcher
 from service.decoders import Decoders
 from service.errors import NotReady, RequestTimeout, ServiceError
 from service.metrics import Metrics
 from service.preprocess import Pixels, preprocess
 from service.settings import Settings
+from service.waiting import Decode, Embedding, Job, Vector
 
 Image = bytes | Pixels
 """An encoded image, or pixels as the model takes them: uint8 `[image_size, image_size, 3]`."""

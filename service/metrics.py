@@ -21,9 +21,9 @@ from service.drift import Allowance, Drift
 from service.errors import ImageTooLarge, InvalidImage, RequestTimeout
 
 if TYPE_CHECKING:
-    from service.batcher import Embedding
     from service.embedder import Embedder
     from service.preprocess import Picture
+    from service.waiting import Embedding
 
 # From a nano model on a GPU (about 1 ms) to the 30 s after which a request is given up, five steps
 # a decade: each bound is 1.6 times the one before, so a quantile read off them is within a quarter.

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from service import traces
-from service.batcher import Embedding
 from service.embedder import Embedder, Image
 from service.errors import ClientLeft, InvalidRequest, RequestTimeout, ServiceError, TooManyImages
 from service.metrics import Metrics
 from service.settings import Settings
+from service.waiting import Embedding
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 MILLISECONDS = re.compile(r"[0-9]{1,9}")

@@ -21,7 +21,6 @@ from service.api.openapi import (
 )
 from service.api.sources import decode, is_address
 from service.api.vectors import rows
-from service.batcher import Vector
 from service.errors import (
     InvalidRequest,
     ModelNotFound,
@@ -29,6 +28,7 @@ from service.errors import (
     ServiceError,
     UnsupportedMediaType,
 )
+from service.waiting import Vector
 
 router = APIRouter(tags=["openai"])
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from service.batcher import Embedding
 from service.embedder import unit_length
+from service.waiting import Embedding
 
 Dtype = Literal["float32", "float16", "int8", "binary"]
 

@@ -19,9 +19,9 @@ from service.batch.items import Item
 from service.batch.ledger import Ledger
 from service.batch.recipe import Recipe, Row
 from service.batch.sources import Source
-from service.batcher import Embedding
 from service.embedder import Embedder, unit_length
 from service.errors import ImageTooLarge, InvalidImage, ServiceError
+from service.waiting import Embedding
 
 READERS = 16
 """Threads that read: as many requests to an object store are under way at once."""

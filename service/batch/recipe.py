@@ -11,8 +11,8 @@ import pyarrow as pa
 from model_export.model_card import METADATA_KEY, ModelCard
 from service.batch.errors import OutputError, reason
 from service.batch.items import Item
-from service.batcher import Vector
 from service.errors import ImageTooLarge, InvalidImage
+from service.waiting import Vector
 
 MADE_KEY = "swin_vectors"
 """Key of the schema's metadata that stands beside the model card's."""

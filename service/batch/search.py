@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from service.batch.collection import Collection
 from service.batch.errors import OutputError
-from service.batcher import Vector
+from service.waiting import Vector
 
 TABLE = "vectors"
 

@@ -327,7 +327,7 @@ def test_requests_take_turns(make, engine):
 def test_retry_after_is_the_time_that_the_missing_places_take(make, engine):
     batcher = make(max_batch_size=1, capacity=4)
     assert retry_after(batcher, 5) == 1  # nothing is known of the pace yet
-    batcher._image_s = 10.0
+    batcher.waiting.image_s = 10.0
     held = occupy(batcher, engine)
     waiting = send(batcher, 1, 2, 3, 4)
     assert retry_after(batcher, 1) == 10
@@ -336,7 +336,7 @@ def test_retry_after_is_the_time_that_the_missing_places_take(make, engine):
     for future in (held, *waiting):
         future.result(SOON)
     batcher.close()
-    assert batcher._image_s < 10  # these were quicker
+    assert batcher.waiting.image_s < 10  # these were quicker
 
 
 def retry_after(batcher: Batcher, images: int) -> float | None:

@@ -175,7 +175,7 @@ def test_normalize_must_be_a_boolean(client):
 def test_a_full_queue_refuses_and_says_when_to_come_back(serve, monkeypatch):
     client = serve(max_queue_size=2, max_images_per_request=2)
     batcher = client.app.state.lifecycle.embedder._batcher
-    monkeypatch.setattr(batcher, "depth", 1)
+    monkeypatch.setattr(batcher.waiting, "depth", 1)
     answer = client.post("/embed", files=[("files", jpeg("coffee"))] * 2)
     error(answer, 429, "queue_full")
     assert int(answer.headers["Retry-After"]) >= 1
@@ -184,7 +184,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(serve, monkeypatch):
 @pytest.mark.parametrize("path", ["/embed", "/v1/embeddings", "/v2/models/x/infer"])
 def test_a_full_queue_refuses_before_the_body_is_read(client, monkeypatch, path):
     state = client.app.state.lifecycle.embedder
-    monkeypatch.setattr(state.batcher, "depth", state.batcher.capacity)
+    monkeypatch.setattr(state.batcher.waiting, "depth", state.batcher.capacity)
     # Any of these bodies would be 400, 404 or 415.
     answer = client.post(path, content=b"text", headers={"Content-Type": "text/plain"})
     assert answer.status_code == 429

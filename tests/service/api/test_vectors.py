@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from service.api.vectors import rows
-from service.batcher import Embedding
 from service.embedder import unit_length
+from service.waiting import Embedding
 
 
 def embeddings(*vectors):
