@@ -1,7 +1,6 @@
 """Image bytes to the pixels the network was trained on: uint8 `[crop, crop, 3]`, RGB."""
 
 import math
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +30,6 @@ MAX_SIDE = 65_535
 """The longest side that a JPEG can have, for all formats: long lines cost far more than squares."""
 
 ORIENTATION_TAG = 0x0112
-TILEWIDTH, TILELENGTH = 0x0142, 0x0143
 
 GREY = ((np.arange(65536) + 128) // 257).astype(np.uint8)
 """16 bits to 8: 65535 / 257 = 255, rounded to nearest."""
@@ -125,6 +123,8 @@ def _preprocess(data: bytes, recipe: Preprocessing, max_pixels: int, *, exact: b
     image = _open(data, max_pixels)
     size = image.size
     try:
+        if isinstance(image, TiffImageFile):
+            bombs.check_parts(image, len(data), max_pixels)
         turn = TURNS.get(image.getexif().get(ORIENTATION_TAG, 1), TURNS[1])
         resized = _resized(size, turn, recipe)
         scale = 1.0 if exact else _draft(image, resized)
@@ -178,16 +178,7 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         )
     if max(width, height) > MAX_SIDE:
         raise ImageTooLarge(f"the image is {width} x {height}, a side has at most {MAX_SIDE}")
-    if isinstance(image, TiffImageFile) and _tile_pixels(image) > max_pixels:
-        raise ImageTooLarge(f"a tile of the image has more than {max_pixels} pixels")
     return image
-
-
-def _tile_pixels(image: TiffImageFile) -> int:
-    """Pixels of a tile, which may be larger than its image and is decoded whole."""
-    tags: Mapping[int, object] = image.tag_v2
-    width, length = (tags.get(tag, 0) for tag in (TILEWIDTH, TILELENGTH))
-    return width * length if isinstance(width, int) and isinstance(length, int) else 0
 
 
 def _draft(image: Image.Image, resized: Size) -> float:

@@ -4,6 +4,8 @@ Nothing here asserts; `tests/service/test_hostile.py` and `python -m tests.hosti
 """
 
 import io
+import lzma
+import math
 import random
 import struct
 import zlib
@@ -321,6 +323,10 @@ def _jpeg() -> bytes:
     return encode(Image.new("L", (8, 8)), "JPEG")
 
 
+def _noise(size: int) -> bytes:
+    return random.Random(0).randbytes(size)  # noqa: S311 - not a secret
+
+
 BOMBS: dict[str, Callable[[], bytes]] = {
     "png_of_zeros": lambda: png((SIDE, SIDE), zlib.compress(bytes((SIDE * 3 + 1) * SIDE), 1)),
     "png_of_more_zeros_than_pixels": lambda: png((8, 8), zlib.compress(bytes(200_000_000), 1)),
@@ -359,7 +365,20 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "png_of_16_bits": lambda: png(
         (SIDE, SIDE), zlib.compress(bytes((SIDE * 8 + 1) * SIDE), 1), depth=16, color=6
     ),
-    "jpeg_of_scans_that_are_read": lambda: scans((SIDE, SIDE), 22),
+    "jpeg_of_scans_that_are_read": lambda: scans((SIDE, SIDE), 14),
+    "jpeg_in_arithmetic_coding": lambda: scans((SIDE, SIDE), 14).replace(
+        b"\xff\xc2", b"\xff\xca"
+    ),  # the data means nothing then
+    "tiff_of_scans": lambda: shared((SIDE, SIDE), (SIDE, 1580), 7, scans((SIDE, 1580), 80)),
+    "tiff_of_scans_that_are_read": lambda: shared(
+        (SIDE, SIDE), (SIDE, 1580), 7, scans((SIDE, 1580), 12)
+    ),
+    "tiff_of_tall_tiles": lambda: shared(
+        (16 * 4000, 900), (16, 4_000_000), 8, zlib.compress(bytes(16 * 4_000_000), 9)
+    ),
+    "tiff_of_the_same_tile": lambda: shared(
+        (SIDE, SIDE), (512, 512), 34925, lzma.compress(_noise(512 * 512))
+    ),
     "webp_lossless_of_transparency": lambda: encode(
         Image.radial_gradient("L").resize((SIDE, SIDE)).convert("LA").convert("RGBA"),
         "WEBP",
@@ -403,6 +422,22 @@ def tiles(count: int) -> bytes:
             (325, 4, 1, 1),
         ],
         tail=struct.pack("<I", 8) * count,
+    )
+
+
+def shared(size: tuple[int, int], tile: tuple[int, int], compression: int, data: bytes) -> bytes:
+    """A TIFF whose tiles are all the same compressed bytes."""
+    count = math.prod(-(-side // of_tile) for side, of_tile in zip(size, tile, strict=True))
+    where = 8 + 2 + 12 * 9 + 4
+    return tiff(
+        [
+            *((256, 4, 1, size[0]), (257, 4, 1, size[1]), (258, 4, 1, 8)),
+            *((259, 4, 1, compression), (262, 4, 1, 1), (322, 4, 1, tile[0]), (323, 4, 1, tile[1])),
+            *((324, 4, count, where), (325, 4, count, where + 4 * count)),
+        ],
+        tail=struct.pack("<I", where + 8 * count) * count
+        + struct.pack("<I", len(data)) * count
+        + data,
     )
 
 

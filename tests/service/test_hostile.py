@@ -2,6 +2,7 @@
 
 from itertools import islice
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -9,7 +10,7 @@ from service import bombs
 from service.errors import ImageTooLarge, InvalidImage
 from service.preprocess import preprocess
 from tests.hostile.attack import Attack
-from tests.hostile.corpus import bomb, samples, scans, tiles
+from tests.hostile.corpus import bomb, samples, scans, shared, tiff, tiles
 from tests.images import encode, jpeg
 from tests.process import running
 from tests.service.test_preprocess import SWIN_224
@@ -25,6 +26,10 @@ REFUSED = {
     "jpeg_of_fill_bytes": InvalidImage,
     "jpeg_of_comments": InvalidImage,
     "jpeg_of_scans": InvalidImage,
+    "jpeg_in_arithmetic_coding": InvalidImage,
+    "tiff_of_scans": InvalidImage,
+    "tiff_of_tall_tiles": ImageTooLarge,
+    "tiff_of_the_same_tile": InvalidImage,
     "tiff_of_tiles": InvalidImage,
     "tiff_of_one_huge_tile": ImageTooLarge,
 }
@@ -52,8 +57,40 @@ def test_a_bomb_is_refused(name):
 
 
 def test_scans_and_parts_up_to_the_limits_are_read():
-    assert preprocess(scans((32, 32), 20), SWIN_224, 10_000).format == "jpeg"
+    assert preprocess(scans((32, 32), 14), SWIN_224, 10_000).format == "jpeg"
+    with pytest.raises(InvalidImage, match="20 scans"):
+        preprocess(scans((32, 32), 15), SWIN_224, 10_000)
     assert preprocess(tiles(10_000), SWIN_224, 10_000).format == "tiff"
+    jpegs = shared((32, 32), (16, 16), 7, scans((16, 16), 13))
+    assert preprocess(jpegs, SWIN_224, 10_000).format == "tiff"
+
+
+def test_what_follows_a_jpeg_does_not_count():
+    """A phone's moving photo ends in a video, in which scans begin by chance."""
+    video = np.random.default_rng(0).bytes(4_000_000)
+    assert video.count(b"\xff\xda") > bombs.MAX_SCANS
+    for photo in (scans((32, 32), 2), jpeg("china")):
+        assert preprocess(photo + video, SWIN_224, 1_000_000).format == "jpeg"
+
+
+def test_scans_behind_what_looks_like_an_end_count():
+    data = scans((32, 32), 15)
+    second = data.index(b"\xff\xda", data.index(b"\xff\xda") + 2)
+    comment = b"\xff\xfe\0\4\xff\xd9"
+    for hidden in (comment, b"\xff\0\xff\xd0\xff\xff" + comment):
+        with pytest.raises(InvalidImage, match="20 scans"):
+            bombs.check(data[:second] + hidden + data[second:])
+
+
+def test_segments_are_counted():
+    with pytest.raises(InvalidImage, match="segments"):
+        bombs.check(b"\xff\xd8" + b"\xff\xfe\0\2" * 20_000)
+
+
+def test_a_tag_comes_once():
+    entries = [(256, 4, 1, 8), (256, 4, 1, 9), (257, 4, 1, 8)]
+    with pytest.raises(InvalidImage, match="twice"):
+        bombs.check(tiff(entries))
 
 
 @pytest.mark.parametrize("size", [(1, 65_536), (65_536, 1)])
@@ -67,7 +104,7 @@ def test_a_line_of_pixels_is_refused(size):
 def test_a_directory_that_claims_too_many_entries_hides_no_parts():
     data = bytearray(tiles(200_000))
     data[8:10] = b"\xff\xff"
-    with pytest.raises(InvalidImage, match="200000 parts"):
+    with pytest.raises(InvalidImage, match=r"twice|200000 parts"):
         bombs.check(bytes(data))
 
 
