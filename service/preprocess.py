@@ -128,7 +128,7 @@ def _preprocess(data: bytes, recipe: Preprocessing, max_pixels: int, *, exact: b
         turn = TURNS.get(image.getexif().get(ORIENTATION_TAG, 1), TURNS[1])
         resized = _resized(size, turn, recipe)
         scale = 1.0 if exact else _draft(image, resized)
-        rgb = _to_rgb(image)
+        rgb = to_rgb(image)
     except (MemoryError, ServiceError):
         raise
     except Exception as error:  # a decoder may raise anything on damaged data
@@ -189,7 +189,7 @@ def _draft(image: Image.Image, resized: Size) -> float:
     return drafted[1][2] / width if drafted else 1.0
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
     """Any mode to RGB: transparency over white, 16 bits a channel scaled to 8."""
     if image.mode.startswith("I"):
         # Pillow would clip 16-bit grey to 255 where it has to be scaled.

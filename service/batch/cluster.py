@@ -28,7 +28,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from model_export.model_card import ModelCard
 from service import model
-from service.batch import sources
+from service.batch import addresses, sources
 from service.batch.collection import Collection
 from service.batch.errors import ClusterError, reason
 from service.batch.items import Item
@@ -66,6 +66,7 @@ class Cluster:
     """
 
     def __init__(self, settings: Settings, address: str | None) -> None:
+        addresses.check(address)
         loaded = model.load(settings.model, "cpu", 1)  # for its card; vectors come from the nodes
         self.card: ModelCard = loaded.card
         self.digest = loaded.digest

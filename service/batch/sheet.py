@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from service.batch import sources
 from service.batch.search import Hit
+from service.preprocess import to_rgb
 
 SIDE = 240
 """Longest side of a thumbnail, in pixels."""
@@ -75,12 +76,12 @@ def _figure(data: bytes, head: str, path: str) -> str:
 
 
 def _thumbnail(data: bytes) -> str | None:
-    """An image as a small JPEG in a data URI, upright; None where it is none."""
+    """An image as the model sees it, upright, as a small JPEG in a data URI; None of none."""
     try:
-        image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+        image = to_rgb(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
         image.thumbnail((SIDE * 2, SIDE * 2))
         small = io.BytesIO()
-        image.convert("RGB").save(small, "JPEG", quality=80)
+        image.save(small, "JPEG", quality=80)
     except Exception:  # a decoder may raise anything on damaged data
         return None
     return f"data:image/jpeg;base64,{base64.b64encode(small.getvalue()).decode()}"

@@ -127,7 +127,7 @@ def main() -> int:
         del sys.argv[1]
         resources.plan = _decode_ahead(resources.plan)
     model.Model.run = _faulty_run(model.Model.run)
-    preprocess._to_rgb = _faulty_decode(preprocess._to_rgb)
+    preprocess.to_rgb = _faulty_decode(preprocess.to_rgb)
     embed._image = _faulty_reading(embed._image)
     embedder.STALLED_S = embedder.STALLED_DECODE_S = 1.0
     return __main__.main()

@@ -8,12 +8,14 @@ import sys
 import threading
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
 from service.batch.__main__ import main
 from service.batch.collection import Collection
-from tests.images import encode, noise
+from tests.images import encode, jpeg, noise
+from tests.process import running
 
 ROOT = Path(__file__).parents[3]
 
@@ -59,6 +61,28 @@ def test_embeds_a_folder_and_tells_of_the_damaged_one(photos, tmp_path, swin_emb
             np.testing.assert_array_equal(np.array(row["embedding"], np.float32), vector)
         else:
             assert row["id"].endswith("05.png")
+
+
+def test_rows_are_what_the_service_answers(artifact, photos, tmp_path, swin_embed):
+    """Over a real socket, one image a request and all in one, bit for bit."""
+    (photos / "china.jpg").write_bytes(jpeg("china"))
+    output = tmp_path / "out"
+    swin_embed(photos, output=output, part_rows=5)
+    found = rows(output)
+    good = [row for row in found if row["error"] is None]
+    raw = {"Accept": "application/octet-stream"}
+    with running(model=artifact) as (_, address), httpx.Client(base_url=address) as client:
+        for row in found:
+            answer = client.post("/embed", content=Path(row["id"]).read_bytes(), headers=raw)
+            if row["error"] is None:
+                assert answer.content == np.array(row["embedding"], "<f4").tobytes()
+            else:
+                error = answer.json()["error"]
+                assert row["error"] == f"{error['code']}: {error['message']}"
+        files = [("files", (Path(row["id"]).name, Path(row["id"]).read_bytes())) for row in good]
+        together = client.post("/embed", files=files, headers=raw)
+    assert len(good) == 12
+    assert together.content == np.array([row["embedding"] for row in good], "<f4").tobytes()
 
 
 def test_goes_on_with_what_is_new(photos, tmp_path, swin_embed):
