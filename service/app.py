@@ -25,6 +25,7 @@ from service.api import (
 )
 from service.api.auth import authorise
 from service.api.middleware import Bounded, Observed
+from service.api.refusal import Refusing
 from service.errors import StartError
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
@@ -105,6 +106,8 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     openapi.install(app)
     app.mount(docs.ASSETS, docs.files)
     app.add_middleware(Bounded, limit=settings.max_request_bytes)
+    doors = {route.path: route for door in (embed, openai) for route in door.router.routes}
+    app.add_middleware(Refusing, doors=doors)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 def install(app: FastAPI) -> None:
     """Give every error of the app its response, found by class."""
-    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(ServiceError, service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(ClientDisconnect, _client_left)
@@ -59,7 +59,8 @@ def error_body(message: str, *, type_: str, code: str, param: str | None = None)
     return orjson.dumps({"error": error})
 
 
-async def _service_error(request: Request, error: Exception) -> Response:
+async def service_error(request: Request, error: Exception) -> Response:
+    """The answer that a `ServiceError` stands for, counted."""
     assert isinstance(error, ServiceError)  # noqa: S101 - what the handler is registered for
     request.app.state.metrics.observe_rejection(error.code)
     headers = {}
@@ -84,7 +85,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - what it is registered for
     first = error.errors()[0]
     param = ".".join(str(part) for part in first["loc"][1:]) or None
-    return await _service_error(request, InvalidRequest(first["msg"], param=param))
+    return await service_error(request, InvalidRequest(first["msg"], param=param))
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -102,13 +103,13 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _client_left(request: Request, error: Exception) -> Response:
-    return await _service_error(request, ClientLeft("the client left before its request was read"))
+    return await service_error(request, ClientLeft("the client left before its request was read"))
 
 
 async def _no_memory(request: Request, error: Exception) -> Response:
     logger.error("there is not enough memory for a request", exc_info=error)
     failure = NotReady("there is not enough memory for the request now", retry_after_s=1)
-    return await _service_error(request, failure)
+    return await service_error(request, failure)
 
 
 async def _internal_error(request: Request, error: Exception) -> Response:

@@ -189,7 +189,23 @@ def test_a_full_queue_refuses_before_the_body_is_read(client, monkeypatch, path)
     answer = client.post(path, content=b"text", headers={"Content-Type": "text/plain"})
     assert answer.status_code == 429
     assert int(answer.headers["Retry-After"]) >= 1
-    assert samples(client)['swin_images_total{outcome="refused"}'] == 1
+    door = {"/embed": "embed", "/v1/embeddings": "openai"}.get(path, "open_inference")
+    seen = samples(client)
+    assert seen['swin_images_total{outcome="refused"}'] == 1
+    assert seen['swin_rejected_total{reason="queue_full"}'] == 1
+    assert seen[f'swin_requests_total{{door="{door}",method="POST",status="429"}}'] == 1
+    assert answer.headers["X-Request-Id"]
+
+
+def test_a_full_queue_refuses_those_who_would_be_let_in_and_nobody_else(serve, monkeypatch):
+    client = serve(api_keys="k")
+    state = client.app.state.lifecycle.embedder
+    monkeypatch.setattr(state.batcher.waiting, "depth", state.batcher.capacity)
+    assert client.post("/embed", content=b"").status_code == 401
+    assert client.get("/embed").status_code == 405
+    assert client.get("/health/ready").status_code == 200
+    answer = client.post("/embed", content=b"", headers={"Authorization": "Bearer k"})
+    assert answer.status_code == 429
 
 
 def test_no_answer_in_time(serve):
