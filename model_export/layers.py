@@ -2,7 +2,8 @@
 
 Calling a module writes nodes. A module is made from canonical tensors and computes at export
 whatever does not depend on the image. `B` is the batch, free at run time; `N` tokens per window,
-`W` windows, `C` channels, `h` heads, `d` channels per head.
+`W` windows, `C` channels, `h` heads, `d` channels per head. The batch comes second, after the
+tokens: see windows.py.
 """
 
 import numpy as np
@@ -29,7 +30,7 @@ def under(prefix: str, tensors: Tensors) -> Tensors:
 
 
 class LayerNorm(nn.Module):
-    """Normalisation over channels: [B, tokens, C] -> [B, tokens, C]."""
+    """Normalisation over channels: [tokens, B, C] -> [tokens, B, C]."""
 
     def __init__(self, tensors: Tensors) -> None:
         super().__init__()
@@ -41,7 +42,7 @@ class LayerNorm(nn.Module):
 
 
 class Linear(nn.Module):
-    """x W^T + b over channels: [B, tokens, in] -> [B, tokens, out]; without b if there is none."""
+    """x W^T + b over channels: [tokens, B, in] -> [tokens, B, out]; without b if there is none."""
 
     def __init__(
         self, weight: npt.NDArray[np.generic], bias: npt.NDArray[np.generic] | None = None
@@ -56,18 +57,18 @@ class Linear(nn.Module):
 
 
 class Reorder(nn.Module):
-    """Tokens to another place in the sequence: [B, tokens, C] -> [B, tokens, C]."""
+    """Tokens to another place in the sequence: [tokens, B, C] -> [tokens, B, C]."""
 
     def __init__(self, index: windows.Order) -> None:
         super().__init__()
         self.index = constant(index)
 
     def forward(self, op: OpBuilder, x: ir.Value) -> ir.Value:
-        return op.Gather(x, self.index, axis=1)
+        return op.Gather(x, self.index, axis=0)
 
 
 class MLP(nn.Module):
-    """Two layers with GELU in between: [B, tokens, C] -> [B, tokens, C]."""
+    """Two layers with GELU in between: [tokens, B, C] -> [tokens, B, C]."""
 
     def __init__(self, tensors: Tensors) -> None:
         super().__init__()

@@ -3,7 +3,9 @@
 Every activation that enters a linear layer has one scale and zero point, fixed at export from the
 values seen on calibration images. So an image's bits cannot depend on what else is in its batch,
 and nothing has to be measured at run time. Left in float32: the linear embedding, whose inputs are
-pixels, attention's products and softmax, LayerNorm, GELU, residuals and the classifier.
+pixels, attention's products and softmax, LayerNorm, GELU, residuals and the classifier. GELU is
+its approximation by tanh (Hendrycks and Gimpel, 2016, arXiv:1606.08415), a third faster than erf.
+It is off by less than 5e-4, and rounded to 8 bits right after.
 
 Activations are unsigned 8-bit numbers, weights signed ones between -64 and 64, one scale for each
 output channel. x86 without VNNI adds pairs of products in 16 bits: 2 * 255 * 64 fits, and with
@@ -140,6 +142,9 @@ def quantized(model: ir.Model, seen: Mapping[str, Seen]) -> ir.Model:
                 graph, layer.nodes[-1], layer.nodes[-1:], tape.nodes, [layer.output], [output]
             )
             value_scales.made(layer, tape.nodes[0])
+    for node in graph:
+        if node.op_type == "Gelu":
+            node.attributes["approximate"] = ir.AttrString("approximate", "tanh")
     graph.opset_imports[MICROSOFT] = 1
     RemoveUnusedNodesPass()(model)
     for value in [v for v in graph.initializers.values() if not v.uses()]:

@@ -26,7 +26,7 @@ PARTS: dict[int, tuple[type[SwinBlock], type[PatchMerging]]] = {
 
 
 class PatchPartition(nn.Module):
-    """Pixels to patches, in window order: uint8 [B, H, W, 3] -> float32 [B, tokens, P * P * 3]."""
+    """Pixels to patches, in window order: uint8 [B, H, W, 3] -> float32 [tokens, B, P * P * 3]."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -38,14 +38,14 @@ class PatchPartition(nn.Module):
         along = (self.side // self.window, self.window, self.patch)
         # [B, H, W, 3] -> [B, window row, row, y, window column, column, x, 3]
         cut = op.Reshape(pixels, [-1, *along, *along, 3])
-        # -> [B, window row, window column, row, column, y, x, 3], while a value is still one byte
-        cut = op.Transpose(cut, perm=[0, 1, 4, 2, 5, 3, 6, 7])
-        patches = op.Reshape(cut, [-1, self.side**2, self.patch**2 * 3])
+        # -> [row, column, window row, window column, B, y, x, 3], while a value is still one byte
+        cut = op.Transpose(cut, perm=[2, 5, 1, 4, 0, 3, 6, 7])
+        patches = op.Reshape(cut, [self.side**2, -1, self.patch**2 * 3])
         return op.Cast(patches, to=ir.DataType.FLOAT)
 
 
 class LinearEmbedding(nn.Module):
-    """Patches to tokens: [B, tokens, P * P * 3] -> [B, tokens, C].
+    """Patches to tokens: [tokens, B, P * P * 3] -> [tokens, B, C].
 
     Takes values from 0 to 255: W ((x / 255 - mean) / std) + b is W' x + b' with other weights.
     """
@@ -94,7 +94,7 @@ class Stage(nn.Module):
 
 
 class TokenMean(nn.Module):
-    """Mean over tokens: [B, tokens, C] -> [B, C].
+    """Mean over tokens: [tokens, B, C] -> [B, C].
 
     As a product with a constant row, which sums in the same order whatever the batch; a reduction
     does not, and an image's embedding would depend on its neighbours' number.
@@ -107,11 +107,12 @@ class TokenMean(nn.Module):
 
     def forward(self, op: OpBuilder, x: ir.Value) -> ir.Value:
         # [1, tokens] x [B, tokens, C] -> [B, 1, C] -> [B, C]
-        return op.Reshape(op.MatMul(self.row, x), [-1, self.channels])
+        mean = op.MatMul(self.row, op.Transpose(x, perm=[1, 0, 2]))
+        return op.Reshape(mean, [-1, self.channels])
 
 
 class FeatureMap(nn.Module):
-    """A stage's tokens as a feature map: [B, tokens, C] in some order -> [B, C, side, side]."""
+    """A stage's tokens as a feature map: [tokens, B, C] in some order -> [B, C, side, side]."""
 
     def __init__(self, architecture: Architecture, stage: int, order: windows.Order) -> None:
         super().__init__()
@@ -120,7 +121,7 @@ class FeatureMap(nn.Module):
         self.shape = [-1, architecture.stage_channels(stage), side, side]
 
     def forward(self, op: OpBuilder, x: ir.Value) -> ir.Value:
-        return op.Reshape(op.Transpose(self.raster(op, x), perm=[0, 2, 1]), self.shape)
+        return op.Reshape(op.Transpose(self.raster(op, x), perm=[1, 2, 0]), self.shape)
 
 
 class SwinTransformer(nn.Module):

@@ -20,7 +20,7 @@ Mask = npt.NDArray[np.float32]
 
 
 class WindowAttention(nn.Module):
-    """Multi-head self-attention within each window, W-MSA or SW-MSA: [B, W * N, C] -> same.
+    """Multi-head self-attention within each window, W-MSA or SW-MSA: [N * W, B, C] -> same.
 
     Softmax((q k^T) / sqrt(d) + bias) v, projected. Two biases need no adding at run time: the key's
     adds the same to all of a query's scores, which softmax ignores, and the value's passes through,
@@ -44,8 +44,8 @@ class WindowAttention(nn.Module):
         self.value = Linear(value)
         self.projection = Linear(projection, tensors["projection.bias"] + projection @ value_bias)
         self.bias = constant(self.position_bias(tensors, architecture, stage))
-        # [W, N, N] -> [W, 1, N, N]
-        self.mask = constant(mask[:, None]) if mask.any() else None
+        # [W, N, N] -> [W, 1, 1, N, N]
+        self.mask = constant(mask[:, None, None]) if mask.any() else None
 
     def query_scale(self) -> float:
         """What to fold into the query's weights: 1 / sqrt(d)."""
@@ -59,26 +59,27 @@ class WindowAttention(nn.Module):
         return table[index].transpose(2, 0, 1)
 
     def forward(self, op: OpBuilder, x: ir.Value) -> ir.Value:
-        split = [-1, self.windows, self.tokens, self.heads, self.head_channels]
+        split = [self.tokens, self.windows, -1, self.heads, self.head_channels]
         query, key = self.compared(
             op, op.Reshape(self.query(op, x), split), op.Reshape(self.key(op, x), split)
         )
-        # [B, W, N, h, d] -> [B, W, h, N, d], the key -> [B, W, h, d, N]
-        query = op.Transpose(query, perm=[0, 1, 3, 2, 4])
-        key = op.Transpose(key, perm=[0, 1, 3, 4, 2])
-        value = op.Transpose(op.Reshape(self.value(op, x), split), perm=[0, 1, 3, 2, 4])
-        # [B, W, h, N, d] x [B, W, h, d, N] -> [B, W, h, N, N]
+        # [N, W, B, h, d] -> [W, B, h, N, d], the key -> [W, B, h, d, N]. It is the first axis that
+        # moves, so onnxruntime's products read all three where they lie, and nothing is copied.
+        query = op.Transpose(query, perm=[1, 2, 3, 0, 4])
+        key = op.Transpose(key, perm=[1, 2, 3, 4, 0])
+        value = op.Transpose(op.Reshape(self.value(op, x), split), perm=[1, 2, 3, 0, 4])
+        # [W, B, h, N, d] x [W, B, h, d, N] -> [W, B, h, N, N]
         scores = op.Add(op.MatMul(query, key), self.added(op))
         attended = op.MatMul(op.Softmax(scores, axis=-1), value)
-        # [B, W, h, N, d] -> [B, W * N, h * d]
-        joined = op.Transpose(attended, perm=[0, 1, 3, 2, 4])
+        # [W, B, h, N, d] -> [N * W, B, h * d]
+        joined = op.Transpose(attended, perm=[3, 0, 1, 2, 4])
         joined = op.Reshape(
-            joined, [-1, self.windows * self.tokens, self.heads * self.head_channels]
+            joined, [self.tokens * self.windows, -1, self.heads * self.head_channels]
         )
         return self.projection(op, joined)
 
     def added(self, op: OpBuilder) -> ir.Value:
-        """What is added to the scores: [h, N, N] or, with a mask, [W, h, N, N].
+        """What is added to the scores: [h, N, N] or, with a mask, [W, 1, h, N, N].
 
         onnxruntime adds the mask when it loads the model. In the file it stands once for all blocks
         of a stage, where the sum would be 4 % of Swin-T and an eighth of its int8.
@@ -86,7 +87,7 @@ class WindowAttention(nn.Module):
         return self.bias if self.mask is None else op.Add(self.bias, self.mask)
 
     def compared(self, _op: OpBuilder, query: ir.Value, key: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """Queries and keys [B, W, N, h, d], as their products are to be taken."""
+        """Queries and keys [N, W, B, h, d], as their products are to be taken."""
         return query, key
 
 
@@ -126,7 +127,7 @@ class SwinBlock(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """2 x 2 neighbours concatenated, then projected: [B, tokens, C] -> [B, tokens / 4, 2 C].
+    """2 x 2 neighbours concatenated, then projected: [tokens, B, C] -> [tokens / 4, B, 2 C].
 
     Tokens arrive in `arriving` order and leave in `order`, that of the next stage's windows.
     """
@@ -140,9 +141,15 @@ class PatchMerging(nn.Module):
         self.groups = Reorder(windows.merging_groups(2 * side, 2 * side, arriving, self.order))
         self.norm = LayerNorm(under("norm", tensors))
         self.reduction = Linear(tensors["reduction.weight"])
-        self.merged = [-1, side * side, 2 * architecture.stage_channels(stage)]
+        self.tokens = side * side
+        self.channels = architecture.stage_channels(stage - 1)
 
     def forward(self, op: OpBuilder, x: ir.Value) -> ir.Value:
-        # [B, tokens, C] -> [B, tokens / 4, 4 C]
-        merged = op.Reshape(self.groups(op, x), self.merged)
-        return self.reduction(op, self.norm(op, merged))
+        return self.reduction(op, self.norm(op, self.concatenated(op, x)))
+
+    def concatenated(self, op: OpBuilder, x: ir.Value) -> ir.Value:
+        """Tokens of 2 x 2 neighbours each: [tokens, B, C] -> [tokens / 4, B, 4 C]."""
+        groups = op.Reshape(self.groups(op, x), [self.tokens, 4, -1, self.channels])
+        # [tokens / 4, 4, B, C] -> [tokens / 4, B, 4, C]
+        groups = op.Transpose(groups, perm=[0, 2, 1, 3])
+        return op.Reshape(groups, [self.tokens, -1, 4 * self.channels])

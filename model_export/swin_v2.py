@@ -58,7 +58,7 @@ class CosineAttention(WindowAttention):
         return self.of_length(op, query, self.scale), self.of_length(op, key, self.unit)
 
     def of_length(self, op: OpBuilder, x: ir.Value, length: ir.Value) -> ir.Value:
-        """Vectors [B, W, N, h, d] scaled to a length [h, 1] or [1]."""
+        """Vectors [N, W, B, h, d] scaled to a length [h, 1] or [1]."""
         norm = op.ReduceL2(x, [-1], keepdims=1)
         return op.Mul(x, op.Div(length, op.Max(norm, self.smallest)))
 
@@ -82,6 +82,4 @@ class PostNormMerging(PatchMerging):
     """2 x 2 neighbours concatenated, projected, then normalised."""
 
     def forward(self, op: OpBuilder, x: ir.Value) -> ir.Value:
-        # [B, tokens, C] -> [B, tokens / 4, 4 C]
-        merged = op.Reshape(self.groups(op, x), self.merged)
-        return self.norm(op, self.reduction(op, merged))
+        return self.norm(op, self.reduction(op, self.concatenated(op, x)))

@@ -1,6 +1,10 @@
 """Where tokens stand: window order, cyclic shift, relative positions, attention mask. Pure NumPy.
 
-A stage's tokens are kept in *window order*: window after window, each window's tokens row by row.
+A stage's tokens are kept in *window order*: the first token of every window, then the second of
+every window, and so on, with a window's tokens counted row by row. The batch comes after them, so
+an activation is [tokens, B, C], or [N, W, B, C]: attention, which multiplies matrices [N, d] of
+every window, image and head, can then read them where they lie, at one distance from row to row,
+and onnxruntime copies nothing to put them side by side.
 An order is an int64 array `[tokens]` that holds, for every place in the sequence, the raster index
 (`row * width + column`) of the token standing there. LayerNorm, MLP and residuals do not care about
 order, so only the places where it changes cost anything: one `Gather` each.
@@ -17,7 +21,7 @@ Order = npt.NDArray[np.int64]
 
 
 def window_order(height: int, width: int, window: int, shift: int = 0) -> Order:
-    """Order in which windows of the feature map, cyclically shifted, follow one another.
+    """Window order of the feature map, cyclically shifted.
 
     Args:
         height: Rows of tokens, a multiple of `window`.
@@ -30,9 +34,9 @@ def window_order(height: int, width: int, window: int, shift: int = 0) -> Order:
     """
     raster = np.arange(height * width).reshape(height, width)
     shifted = np.roll(raster, (-shift, -shift), axis=(0, 1))
-    # [height, width] -> [height / M, M, width / M, M] -> [height / M, width / M, M, M]
-    windows = shifted.reshape(height // window, window, width // window, window).swapaxes(1, 2)
-    return windows.reshape(-1)
+    # [height, width] -> [height / M, M, width / M, M] -> [M, M, height / M, width / M]
+    windows = shifted.reshape(height // window, window, width // window, window)
+    return windows.transpose(1, 3, 0, 2).reshape(-1)
 
 
 def places(order: Order) -> Order:
@@ -115,6 +119,6 @@ def attention_mask(
     """
     row, column = np.divmod(window_order(height, width, window, shift), width)
     # Rows and columns below `shift` came round the edge; only the last windows hold any of them.
-    region = (2 * (row < shift) + (column < shift)).reshape(-1, window * window)
+    region = (2 * (row < shift) + (column < shift)).reshape(window * window, -1).T
     apart = region[:, :, None] != region[:, None, :]
     return np.where(apart, np.float32(seam), np.float32(0))

@@ -68,6 +68,11 @@ def test_every_linear_layer_but_the_first_is_in_integers(artifact):
     assert sum(node.op_type == "QuantizeLinear" for node in graph.node) == 4 * 4 + 1
 
 
+def test_every_gelu_is_approximated(artifact):
+    gelus = [node for node in onnx.load(artifact).graph.node if node.op_type == "Gelu"]
+    assert [node.attribute[0].s for node in gelus] == [b"tanh"] * 4
+
+
 def test_no_two_products_overflow_16_bits(artifact):
     weights = [
         onnx.numpy_helper.to_array(i)

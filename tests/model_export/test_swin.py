@@ -1,9 +1,11 @@
 """The graph: the paper's figures in its shapes, its cost, and what it computes."""
 
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -19,7 +21,7 @@ SMALL = SMALL_MODEL.architecture
 
 def shape(value):
     """Shape of a value without the batch."""
-    return tuple(value.shape)[1:]
+    return tuple(length for length in value.shape if isinstance(length, int))
 
 
 def nodes(architecture, op_type, within=""):
@@ -128,3 +130,24 @@ def test_tokens_move_only_before_sw_msa_and_into_patch_merging():
         "stages.2/blocks.1/cyclic_shift",
         "stages.3/patch_merging/groups",
     ]
+
+
+@pytest.mark.parametrize("entry", [NANO, SMALL_MODEL_V2], ids=["v1", "v2"])
+def test_onnxruntime_reads_queries_keys_and_values_where_they_lie(tmp_path, entry):
+    export(entry, lively(entry.architecture), tmp_path / "plain.onnx")
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "loaded.onnx")
+    onnxruntime.InferenceSession(
+        tmp_path / "plain.onnx", options, providers=["CPUExecutionProvider"]
+    )
+    loaded = onnx.load(tmp_path / "loaded.onnx").graph
+    blocks = sum(entry.architecture.depths)
+    assert sum(node.op_type == "FusedMatMul" for node in loaded.node) == 2 * blocks
+    moved = [node.name.rsplit("/", 2)[-2] for node in loaded.node if node.op_type == "Transpose"]
+    # What attention made, the pixels, patch merging's groups and the mean's tokens.
+    assert Counter(moved) == {
+        "attention": blocks,
+        "patch_merging": len(entry.architecture.depths) - 1,
+        "patch_partition": 1,
+        "mean": 1,
+    }

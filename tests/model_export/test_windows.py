@@ -5,21 +5,21 @@ from model_export import windows
 from tests.reference import swin as reference
 
 
-def test_window_order_takes_window_after_window_and_row_after_row():
+def test_window_order_takes_each_place_in_a_window_from_every_window_in_turn():
     assert windows.window_order(4, 4, 2).tolist() == [
-        *(0, 1, 4, 5),
-        *(2, 3, 6, 7),
-        *(8, 9, 12, 13),
-        *(10, 11, 14, 15),
+        *(0, 2, 8, 10),
+        *(1, 3, 9, 11),
+        *(4, 6, 12, 14),
+        *(5, 7, 13, 15),
     ]
 
 
 def test_a_shift_rolls_the_map_towards_the_top_left():
     assert windows.window_order(4, 4, 2, shift=1).tolist() == [
-        *(5, 6, 9, 10),
-        *(7, 4, 11, 8),
-        *(13, 14, 1, 2),
-        *(15, 12, 3, 0),
+        *(5, 7, 13, 15),
+        *(6, 4, 14, 12),
+        *(9, 11, 1, 3),
+        *(10, 8, 2, 0),
     ]
 
 
@@ -54,7 +54,7 @@ def test_relative_position_index_is_that_of_the_offset(window):
 def test_attention_mask_keeps_apart_what_only_the_shift_brought_together():
     mask = windows.attention_mask(8, 8, 4, 2)
     assert mask.shape == (4, 16, 16)
-    order = windows.window_order(8, 8, 4, 2).reshape(4, 16)
+    order = windows.window_order(8, 8, 4, 2).reshape(16, 4).T
     together = np.zeros((64, 64), bool)
     for rows, columns in reference.windows(8, 4, 2):
         raster = rows * 8 + columns
