@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from typing import Protocol
 
+import pyarrow as pa
+
 from model_export.model_card import ModelCard
+from service import memory
 from service.batch import sources
 from service.batch.collection import Collection, Format
 from service.batch.errors import SourceError
@@ -99,13 +101,15 @@ def write(
     """
     number = collection.next_number()
 
-    def put(number: int, part: list[Row]) -> Outcome:
-        collection.write(number, recipe.table(part), form)
-        return Outcome(len(part), sum(row.error is not None for row in part))
+    def put(number: int, part: pa.Table) -> Outcome:
+        collection.write(number, part, form)
+        pa.default_memory_pool().release_unused()  # 15 MB that it would keep for the next part
+        memory.give_back()
+        return Outcome(part.num_rows, part.num_rows - part["error"].null_count)
 
     with ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
         writing: Future[Outcome] | None = None
-        while part := list(islice(rows, part_rows)):
+        while (part := recipe.table(rows, part_rows)).num_rows:
             if writing is not None:
                 yield writing.result()
             writing = writer.submit(put, number, part)

@@ -1,7 +1,7 @@
 """The rows of a collection, and what made their vectors."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -18,6 +18,9 @@ MADE_KEY = "swin_vectors"
 """Key of the schema's metadata that stands beside the model card's."""
 
 Dtype = Literal["float32", "float16"]
+
+NAMES = ("id", "path", "sha256", "width", "height", "error")
+"""The columns beside the embedding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +95,30 @@ class Recipe:
         card = ModelCard.model_validate_json(metadata[METADATA_KEY.encode()])
         return cls(card, **json.loads(metadata[MADE_KEY.encode()]))
 
-    def table(self, rows: Sequence[Row]) -> pa.Table:
-        """Rows as a table; the embedding of a row with an error is null."""
-        dim = self.card.embedding_dim
-        vectors = np.zeros((len(rows), dim), np.float32)  # [n, dim]
-        for vector, row in zip(vectors, rows, strict=True):
+    def table(self, rows: Iterable[Row], most: int) -> pa.Table:
+        """At most `most` rows as a table; the embedding of a row with an error is null.
+
+        A row's vector goes to its place in the table when the row comes. Kept until the last one
+        is there, vectors of a kilobyte would lie among images that come and go, and keep the heap
+        from shrinking.
+        """
+        schema = self.schema
+        vectors = np.zeros((most, self.card.embedding_dim), self.dtype)  # [most, dim]
+        columns: dict[str, list[object]] = {name: [] for name in NAMES}
+        missing: list[bool] = []
+        for vector, row in zip(vectors, rows, strict=False):
             if row.vector is not None:
                 vector[:] = row.vector
-        missing = pa.array([row.vector is None for row in rows])
-        schema = self.schema
-        columns = {
-            name: pa.array([getattr(row, name) for row in rows], schema.field(name).type)
-            for name in ("id", "path", "sha256", "width", "height", "error")
-        }
-        columns["embedding"] = pa.FixedSizeListArray.from_arrays(
-            pa.array(vectors.astype(self.dtype).reshape(-1)),  # [n * dim]
+            missing.append(row.vector is None)
+            for name, column in columns.items():
+                column.append(getattr(row, name))
+        arrays = {name: pa.array(columns[name], schema.field(name).type) for name in NAMES}
+        arrays["embedding"] = pa.FixedSizeListArray.from_arrays(
+            pa.array(vectors[: len(missing)].reshape(-1)),  # [n * dim]
             type=schema.field("embedding").type,
-            mask=missing,
+            mask=pa.array(missing, pa.bool_()),
         )
-        return pa.table([columns[name] for name in schema.names], schema=schema)
+        return pa.table([arrays[name] for name in schema.names], schema=schema)
 
 
 def difference(one: Recipe, other: Recipe) -> str:

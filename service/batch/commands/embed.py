@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     given.add_argument(
         "--part-rows",
         type=_positive,
-        default=4096,
+        default=1024,
         metavar="N",
         help="rows of a part, which is as many as a kill can cost (default: %(default)s)",
     )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from service import resources
+from service import memory, resources
 from service.embedder import Embedder
 from service.metrics import Metrics
 from service.settings import Settings
@@ -31,6 +31,7 @@ def settings(options: argparse.Namespace) -> Settings:
 def started(options: argparse.Namespace) -> Iterator[Embedder]:
     """An embedder as the options and the environment say; it ends with the block."""
     sys.setswitchinterval(resources.SWITCH_S)
+    memory.keep_large_blocks_apart()
     embedder = Embedder(settings(options), Metrics())
     try:
         yield embedder

@@ -29,7 +29,7 @@ def test_what_is_written_is_read(tmp_path, embedder, form, dtype):
     assert collection.recipe() is None
     assert collection.next_number() == 0
     for number, rows in enumerate([[HALF, BAD], [LAST]]):
-        collection.write(number, recipe.table(rows), form)
+        collection.write(number, recipe.table(rows, 99), form)
     assert collection.recipe() == recipe
     collection.admit(recipe)
     found = [row for table in collection.tables(*COLUMNS) for row in table.to_pylist()]
@@ -48,7 +48,7 @@ def test_what_is_written_is_read(tmp_path, embedder, form, dtype):
 def test_a_part_says_which_model_made_it(tmp_path, recipe, embedder):
 
     collection = Collection.at(str(tmp_path))
-    collection.write(7, recipe.table([HALF]), "parquet")
+    collection.write(7, recipe.table([HALF], 1), "parquet")
     metadata = pq.read_schema(tmp_path / "part-000007.parquet").metadata
     assert ModelCard.model_validate_json(metadata[METADATA_KEY.encode()]) == embedder.card
     assert collection.next_number() == 8
@@ -56,13 +56,13 @@ def test_a_part_says_which_model_made_it(tmp_path, recipe, embedder):
 
 def test_vectors_of_another_making_are_refused(tmp_path, recipe, embedder):
     collection = Collection.at(str(tmp_path))
-    collection.write(0, recipe.table([HALF]), "parquet")
+    collection.write(0, recipe.table([HALF], 1), "parquet")
     other = Recipe(embedder.card, "f" * 64)
     with pytest.raises(OutputError, match=r"ffffffffffff.*another --output"):
         collection.admit(other)
     with pytest.raises(OutputError, match="float32, normalized True, not float16"):
         collection.admit(Recipe(embedder.card, embedder.model.digest, "float16"))
-    collection.write(1, other.table([BAD]), "parquet")
+    collection.write(1, other.table([BAD], 1), "parquet")
     with pytest.raises(OutputError, match="cannot be compared"):
         collection.recipe()
 

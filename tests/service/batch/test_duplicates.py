@@ -24,8 +24,10 @@ def find(tmp_path, embedder):
             for n, (vector, digest) in enumerate(zip(vectors, sha256, strict=True))
         ]
         half = len(rows) // 2
-        collection.write(0, recipe.table([*rows[:half], Row("bad", "p", error="x: y")]), "parquet")
-        collection.write(1, recipe.table(rows[half:]), "parquet")
+        collection.write(
+            0, recipe.table([*rows[:half], Row("bad", "p", error="x: y")], half + 1), "parquet"
+        )
+        collection.write(1, recipe.table(rows[half:], len(rows)), "parquet")
         output = Folder.at(str(tmp_path / "out/duplicates"))
         found = duplicates.find(collection, threshold, output)
         pairs = pq.read_table(tmp_path / "out/duplicates/pairs.parquet").to_pylist()

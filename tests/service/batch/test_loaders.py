@@ -23,7 +23,7 @@ def vectors(tmp_path, embedder, monkeypatch):
     recipe = Recipe(embedder.card, embedder.model.digest)
     rows = [Row(str(n), f"p/{n}", str(n), 1, 1, vector) for n, vector in enumerate(vectors)]
     for number in range(2):
-        collection.write(number, recipe.table(rows[number::2]), "parquet")
+        collection.write(number, recipe.table(rows[number::2], len(rows)), "parquet")
     monkeypatch.setenv("VECTORS", str(tmp_path / "vectors"))
     return vectors
 

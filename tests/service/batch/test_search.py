@@ -26,7 +26,9 @@ def collection(tmp_path, embedder, vectors):
     recipe = Recipe(embedder.card, embedder.model.digest)
     collection = Collection.at(str(tmp_path / "out"))
     rows = [Row(str(n), f"p/{n}", str(n), 1, 1, vector) for n, vector in enumerate(vectors)]
-    collection.write(0, recipe.table([*rows, Row("bad", "p", error="x: y")]), "parquet")
+    collection.write(
+        0, recipe.table([*rows, Row("bad", "p", error="x: y")], len(rows) + 1), "parquet"
+    )
     return collection
 
 
@@ -49,7 +51,7 @@ def test_an_index_follows_its_collection(collection, vectors, tmp_path, embedder
     search.Index.of(collection, folder)
     new = -vectors[0]
     recipe = Recipe(embedder.card, embedder.model.digest)
-    collection.write(1, recipe.table([Row("new", "p/new", "n", 1, 1, new)]), "parquet")
+    collection.write(1, recipe.table([Row("new", "p/new", "n", 1, 1, new)], 1), "parquet")
     (hit,) = search.Index.of(collection, folder).nearest(new, 1, exact=False)
     assert hit.id == "new"
 
