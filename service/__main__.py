@@ -5,115 +5,15 @@ the engine hangs, 2 on a bad setting, 128 and its number after a second signal. 
 model file again.
 """
 
-import asyncio
-import contextlib
 import faulthandler
-import logging
-import os
-import resource
-import signal
-import socket
 import sys
-import time
-from collections.abc import Iterator
-from types import FrameType
 
-import uvicorn
-from fastapi import FastAPI
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
-from service import doctor, logs, memory, resources, tune
+from service import doctor, logs, memory, resources, server, tune
 from service.app import create_app
-from service.connections import Connection
-from service.errors import ArtifactError, DeviceError, EngineError, StartError
-from service.lifecycle import Lifecycle
-from service.listeners import let_nobody_in
 from service.settings import Settings
-
-OTHER_FILES = 256
-
-ON_THE_WAY_S = 0.5
-"""How long requests may be on their way over a connection that is open."""
-
-
-logger = logging.getLogger(__name__)
-
-
-class Server(uvicorn.Server):
-    """uvicorn, with our way to stop.
-
-    The first signal drains: not ready, but serving for `drain_seconds`, since load balancers lag;
-    then no new connections, what is in flight is finished, status 0. A second signal ends at once.
-    """
-
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                host=settings.host,
-                port=settings.port,
-                http=Connection,
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_keep_alive=round(settings.keep_alive_s),
-                timeout_graceful_shutdown=round(settings.shutdown_grace_s),
-            )
-        )
-        self._drain_seconds = settings.drain_seconds
-        self._lifecycle: Lifecycle = app.state.lifecycle
-        self._drained_at: float | None = None
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Handle SIGTERM and SIGINT, and don't raise them again when all is done."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self.handle_exit)
-        reload = self._lifecycle.ask_reload
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
-        yield
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain; if draining already, end now."""
-        if self._drained_at is not None:
-            logging.shutdown()
-            os._exit(128 + sig)  # a thread that hangs must not keep the process
-        self._drained_at = time.monotonic() + self._drain_seconds
-        self._lifecycle.drain()
-
-    async def on_tick(self, counter: int) -> bool:
-        """Whether it is time to stop accepting connections."""
-        drained = self._drained_at is not None and time.monotonic() >= self._drained_at
-        return drained or await super().on_tick(counter)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let nobody in, read the requests that are on their way, finish what is in flight.
-
-        uvicorn would close idle connections at once, and with them the requests in their buffers.
-        """
-        for server in self.servers:
-            for listener in server.sockets:
-                let_nobody_in(listener.fileno())
-        await asyncio.sleep(ON_THE_WAY_S)
-        await super().shutdown(sockets)
-
-
-def allow_open_files(connections: int) -> int:
-    """Raise the limit of open files for so many connections, as far as that is allowed.
-
-    Returns:
-        How many of them there is room for, beside the files that the service opens itself.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + OTHER_FILES
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return connections
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return min(connections, wanted - min(OTHER_FILES, wanted // 2))
 
 
 def main() -> int:
@@ -129,33 +29,18 @@ def main() -> int:
             print(f"{setting}: {problem['msg']}", file=sys.stderr)
         return 2
     logs.configure(settings.log_format, settings.log_level)
-
-    def give_up() -> None:
-        server.should_exit = True
-
     memory.keep_large_blocks_apart()
     faulthandler.enable()  # a crash in native code then says in which thread, and where
-    connections = allow_open_files(settings.max_connections)
-    if connections < settings.max_connections:
-        logger.warning(
-            "open files are limited: %d connections instead of SWIN_MAX_CONNECTIONS=%d",
-            connections,
-            settings.max_connections,
-        )
-        settings = settings.model_copy(update={"max_connections": connections})
-    app = create_app(settings, on_failure=give_up)
     sys.setswitchinterval(resources.SWITCH_S)
-    server = Server(app, settings)
-    server.run()
-    failure = app.state.lifecycle.failure
-    if failure is None:
-        return 0
-    if not isinstance(failure, ArtifactError | DeviceError | EngineError | StartError):
-        raise failure
-    print(f"swin-embed: {failure}", file=sys.stderr, flush=True)
-    if isinstance(failure, EngineError):
-        os._exit(1)  # a thread that hangs in native code would keep the interpreter from ending
-    return 1
+
+    def give_up() -> None:
+        serving.should_exit = True
+
+    settings = server.fit(settings)
+    app = create_app(settings, on_failure=give_up)
+    serving = server.Server(app, settings)
+    serving.run()
+    return server.exit_status(app.state.lifecycle.failure)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from service.__main__ import allow_open_files
+from service.server import allow_open_files
 from tests.faults import trial
 from tests.images import encode, jpeg, noise
 from tests.service.test_connections import connect, eventually
