@@ -1,4 +1,4 @@
-"""Where one process stops: requests/s around a model that costs nothing, by one process and by two.
+"""Where one process stops: requests/s around a model that costs nothing, with fronts and without.
 
     python -m benchmarks.front [--peers PYTHON]
 
@@ -82,7 +82,8 @@ def main() -> None:
         ours = [layouts.ours(model) for _ in range(3)]
         contenders: dict[str, Sequence[Layout]] = {
             "swin-embed, 1 process": ours[:1],
-            "swin-embed, 2 processes": ours[1:],
+            "swin-embed, SWIN_WORKERS=2": [layouts.ours(model, workers=2)],
+            "swin-embed, 2 services": ours[1:],
         }
         if options.peers:
             for workers in (1, 2):

@@ -7,12 +7,12 @@ from benchmarks.servers import Layout
 from service.resources import usable_cores
 
 
-def ours(model: Path) -> Layout:
-    """The service of this repository, with its defaults."""
+def ours(model: Path, *, workers: int = 1) -> Layout:
+    """The service of this repository, with its defaults but for the front processes."""
     return Layout(
-        "swin-embed",
+        "swin-embed" if workers == 1 else f"swin-embed, SWIN_WORKERS={workers}",
         (sys.executable, "-m", "service", "--port", "{port}", "--log-level", "warning"),
-        {"SWIN_MODEL": str(model)},
+        {"SWIN_MODEL": str(model), "SWIN_WORKERS": str(workers)},
         "/embed",
         "/health/ready",
     )

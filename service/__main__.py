@@ -32,6 +32,10 @@ def main() -> int:
     memory.keep_large_blocks_apart()
     faulthandler.enable()  # a crash in native code then says in which thread, and where
     sys.setswitchinterval(resources.SWITCH_S)
+    if settings.workers > 1:
+        from service import supervisor
+
+        return server.exit_status(supervisor.run(settings))
 
     def give_up() -> None:
         serving.should_exit = True

@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI
 from starlette.datastructures import State
 from starlette.middleware.cors import CORSMiddleware
 
-from service import traces
+from service import lanes, traces
 from service.api import (
     admin,
     docs,
@@ -27,6 +27,7 @@ from service.api.auth import authorise
 from service.api.middleware import Bounded, Observed
 from service.api.refusal import Refusing
 from service.errors import StartError
+from service.lanes import Loaded
 from service.lifecycle import Lifecycle
 from service.metrics import Metrics
 from service.settings import Settings
@@ -48,16 +49,21 @@ READABLE_HEADERS = [
 """What a page of another origin may read of an answer, besides the usual."""
 
 
-def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    on_failure: Callable[[], None] = lambda: None,
+    load: Callable[[Settings], Loaded] = lanes.load,
+) -> FastAPI:
     """A service that loads its model in the background once it runs.
 
     Args:
         settings: every knob.
         on_failure: called if the model cannot be loaded or the engine cannot be brought back;
             `app.state.lifecycle.failure` says why.
+        load: how the model is had.
     """
     watched = Metrics()
-    lifecycle = Lifecycle(settings, watched)
+    lifecycle = Lifecycle(settings, watched, load)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -92,6 +98,7 @@ def create_app(settings: Settings, on_failure: Callable[[], None] = lambda: None
     app.state.settings = settings
     app.state.metrics = watched
     app.state.lifecycle = lifecycle
+    app.state.reload = lifecycle.reload
     app.state.fetcher = None
     errors.install(app)
     guard = [Depends(authorise)] if settings.api_keys else []

@@ -137,6 +137,14 @@ class Batcher:
             self.waiting.put(job)
             self._idle[self._least_busy()].notify()
 
+    def put_batch(self, jobs: Sequence[Job], images: Sequence[Pixels]) -> None:
+        """Queue admitted images at once, so that a stream takes all of them if it may."""
+        with self._lock:
+            for job, image in zip(jobs, images, strict=True):
+                job.image = image
+                self.waiting.put(job)
+            self._idle[self._least_busy()].notify()
+
     def drop(self, job: Job, error: Exception) -> None:
         """Answer an admitted image that will not be queued."""
         with self._lock:

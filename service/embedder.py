@@ -2,16 +2,17 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 
 import numpy as np
 
-from service import devices, lanes, memory, resources
+from service import lanes, memory
 from service.batcher import Batcher
 from service.decoders import Decoders
 from service.errors import NotReady, RequestTimeout, ServiceError
+from service.lanes import Loaded
 from service.metrics import Metrics
 from service.preprocess import Pixels, preprocess
 from service.settings import Settings
@@ -38,40 +39,35 @@ class Embedder:
         DeviceError: the device asked for cannot be had.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        load: Callable[[Settings], Loaded] = lanes.load,
+    ) -> None:
         began = time.monotonic()
-        chosen = devices.choose(settings.device)
-        self.on_gpu = chosen != ("cpu",)
-        plan = resources.plan(settings, chosen, resources.usable_cores())
-        if self.on_gpu:
-            self.model, streams = lanes.on_gpus(settings.model, chosen, plan)
-        else:
-            self.model, streams = lanes.on_cpu(settings.model, plan)
+        self._loaded = loaded = load(settings)
+        self.on_gpu = loaded.on_gpu
+        self.max_batch_size = loaded.max_batch_size
+        self.model = loaded.model
         self.card = self.model.card
         self._max_pixels = settings.max_image_pixels
         self._exact = settings.preprocess == "exact"
         self._metrics = metrics
-        self._decoders = Decoders(plan.decode_threads) if plan.decode_threads else None
-        self._batcher = Batcher(
-            streams,
-            max_batch_size=plan.max_batch_size,
-            capacity=settings.max_queue_size,
-            max_delay_s=settings.max_queue_delay_ms / 1000,
-            on_run=metrics.observe_run,
-        )
+        self._decoders = Decoders(loaded.decode_threads) if loaded.decode_threads else None
+        try:
+            self._batcher = Batcher(
+                loaded.lanes,
+                max_batch_size=loaded.max_batch_size,
+                capacity=settings.max_queue_size,
+                max_delay_s=settings.max_queue_delay_ms / 1000,
+                on_run=metrics.observe_run,
+            )
+        except BaseException:
+            loaded.close()
+            raise
         memory.give_back()  # what loading parsed and packed is in part freed again
         self.load_s = time.monotonic() - began
-        logger.info(
-            "%s (%s, %s) on %s: %d streams of %d threads, %d for a lone run, batches of up to %d",
-            *(self.card.name, self.card.architecture, self.card.precision, ", ".join(chosen)),
-            *(plan.streams, plan.threads_per_stream, plan.lone_threads, plan.max_batch_size),
-        )
-        if not self.card.pretrained:
-            logger.warning(
-                "these weights are UNTRAINED (%s): vectors have the right shape and cost, but "
-                "little meaning; serve a trained checkpoint for real use",
-                self.card.weights.source,
-            )
 
     def submit(self, images: Sequence[Image], timeout_s: float) -> list[Future[Embedding]]:
         """Start embedding images, all of them or none; pixels need no decoding.
@@ -138,7 +134,7 @@ class Embedder:
 
         Free after a success; after a failure it is a real run that has to succeed.
         """
-        if self.stalled():
+        if self.stalled() or not self._loaded.well():
             return False
         if self._batcher.last_run_failed:
             try:
@@ -154,6 +150,7 @@ class Embedder:
         if self._decoders is not None:
             self._decoders.close()
         self._batcher.close()
+        self._loaded.close()
 
     def _longest_decode_s(self) -> float:
         if self._decoders is not None:

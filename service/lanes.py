@@ -1,16 +1,82 @@
 """What the streams run on: a model, and each stream's lane to it."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from service import model
+from model_export.model_card import ModelCard
+from service import devices, model, resources
 from service.batcher import Lane
 from service.buckets import Buckets
 from service.model import Model, Vectors
 from service.preprocess import Pixels
 from service.resources import Plan
+from service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Described(Protocol):
+    """What answers tell of the model that made them."""
+
+    @property
+    def card(self) -> ModelCard: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def provider(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model and the ways to it.
+
+    With 0 `decode_threads` each stream decodes its own images. `well` says whether what is behind
+    the lanes does its work, as far as that is not seen from here; `close` lets go of it.
+    """
+
+    model: Described
+    lanes: Sequence[Lane]
+    max_batch_size: int
+    decode_threads: int
+    on_gpu: bool = False
+    well: Callable[[], bool] = lambda: True
+    close: Callable[[], None] = lambda: None
+
+
+def load(settings: Settings) -> Loaded:
+    """Load the model into this process, on the devices that the settings ask for.
+
+    Raises:
+        ArtifactError: the model file cannot be served.
+        DeviceError: the device asked for cannot be had.
+    """
+    chosen = devices.choose(settings.device)
+    on_gpu = chosen != ("cpu",)
+    plan = resources.plan(settings, chosen, resources.usable_cores())
+    if on_gpu:
+        loaded, lanes = on_gpus(settings.model, chosen, plan)
+    else:
+        loaded, lanes = on_cpu(settings.model, plan)
+    card = loaded.card
+    logger.info(
+        "%s (%s, %s) on %s: %d streams of %d threads, %d for a lone run, batches of up to %d",
+        *(card.name, card.architecture, card.precision, ", ".join(chosen)),
+        *(plan.streams, plan.threads_per_stream, plan.lone_threads, plan.max_batch_size),
+    )
+    if not card.pretrained:
+        logger.warning(
+            "these weights are UNTRAINED (%s): vectors have the right shape and cost, but "
+            "little meaning; serve a trained checkpoint for real use",
+            card.weights.source,
+        )
+    return Loaded(loaded, lanes, plan.max_batch_size, plan.decode_threads, on_gpu)
 
 
 def on_cpu(path: Path | None, plan: Plan) -> tuple[Model, list[Lane]]:

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from enum import Enum
 
-from service import memory
+from service import lanes, memory
 from service.embedder import Embedder
 from service.errors import EngineError, NotReady, ReloadFailed
+from service.lanes import Loaded
 from service.metrics import Metrics
 from service.settings import Settings
 
@@ -25,14 +27,34 @@ class Phase(Enum):
     FAILED = "failed"
 
 
-class Lifecycle:
-    """Holds the embedder once it is loaded, and says whether requests may have it."""
+async def _to_nobody(embedder: Embedder) -> None:
+    pass
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+
+class Lifecycle:
+    """Holds the embedder once it is loaded, and says whether requests may have it.
+
+    Args:
+        settings: every knob.
+        metrics: what watches it.
+        load: how the model is had.
+        introduce: called with each embedder that will serve, before the one it replaces is closed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        load: Callable[[Settings], Loaded] = lanes.load,
+        introduce: Callable[[Embedder], Awaitable[None]] = _to_nobody,
+    ) -> None:
         self.phase = Phase.STARTING
         self.failure: Exception | None = None
+        self.started = asyncio.Event()
         self._settings = settings
         self._metrics = metrics
+        self._load = load
+        self._introduce = introduce
         self._embedder: Embedder | None = None
         self._swapping = asyncio.Lock()
         self._asked_reload: asyncio.Task[None] | None = None
@@ -40,8 +62,13 @@ class Lifecycle:
 
     async def start(self) -> None:
         """Load the embedder, without keeping anyone from being told that it is not ready yet."""
+        await self._start()
+        self.started.set()
+
+    async def _start(self) -> None:
         try:
-            self._embedder = await asyncio.to_thread(Embedder, self._settings, self._metrics)
+            self._embedder = await self._make()
+            await self._introduce(self._embedder)
         except Exception as error:
             self.failure = error
             self.phase = Phase.FAILED
@@ -51,6 +78,9 @@ class Lifecycle:
             self.phase = Phase.SERVING
             self._metrics.observe_start()
             logger.info("ready")
+
+    async def _make(self) -> Embedder:
+        return await asyncio.to_thread(Embedder, self._settings, self._metrics, self._load)
 
     async def watch(self) -> None:
         """Give up once a thread of the engine ended, or it has stalled for `SWIN_STALL_EXIT_S`.
@@ -89,7 +119,7 @@ class Lifecycle:
         async with self._swapping:
             old = self.embedder
             try:
-                new = await asyncio.to_thread(Embedder, self._settings, self._metrics)
+                new = await self._make()
             except Exception as error:
                 self._metrics.observe_reload(succeeded=False)
                 logger.error("still serving %s: %s", old.model.digest, error)
@@ -98,6 +128,7 @@ class Lifecycle:
                 await asyncio.to_thread(new.close)
                 raise NotReady(f"the service is {self.phase.value}")
             self._embedder = new
+            await self._introduce(new)
             self._metrics.watch_engine(new)
             self._metrics.observe_reload(succeeded=True)
             logger.info("serving %s instead of %s", new.model.digest, old.model.digest)

@@ -1,5 +1,6 @@
 """Listening sockets: how to stop without losing who has just connected."""
 
+import asyncio
 import contextlib
 import ctypes
 import os
@@ -11,6 +12,24 @@ SO_ATTACH_FILTER = 26
 
 DROP = struct.pack("HBBI", 0x06, 0, 0, 0)
 """The one instruction `return 0`, keep no byte of the packet: BPF_RET | BPF_K of linux/filter.h."""
+
+BACKLOG = 2048
+"""Connections that wait to be accepted; uvicorn's default."""
+
+
+async def listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen at all addresses of a host.
+
+    Raises:
+        OSError: one of them cannot be had.
+    """
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
+    listeners = [socket.socket(fileno=os.dup(one.fileno())) for one in server.sockets]
+    server.close()
+    for listener in listeners:
+        listener.listen(BACKLOG)
+    return listeners
 
 
 def let_nobody_in(descriptor: int) -> None:

@@ -15,6 +15,7 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.registry import Collector
 
 from service import gpu
 from service.drift import Allowance, Drift
@@ -38,10 +39,11 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """The metrics of one service, in a registry of their own."""
+    """The metrics of one process, in a registry of their own; `page` is what Prometheus is told."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        self.page: Collector = registry
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         self._requests = Counter(

@@ -96,6 +96,27 @@ def plan(settings: Settings, devices: Sequence[str], cores: int) -> Plan:
     )
 
 
+@dataclass(frozen=True)
+class FrontPlan:
+    """How a front process is laid out: the batches it may hand in at once, and who decodes them.
+
+    With 0 `decode_threads` the threads that wait for the engine do.
+    """
+
+    lanes: int
+    decode_threads: int
+
+
+def front(fronts: int, streams: int, *, on_gpu: bool, cores: int) -> FrontPlan:
+    """The layout of each of several fronts, before an engine of so many streams.
+
+    They may hand in twice what it runs at once: on CPU half of that is being decoded, on a GPU it
+    is the next batch. More lanes are more threads that want one interpreter (docs/decisions.md).
+    """
+    lanes = max(2, math.ceil(2 * streams / fronts))
+    return FrontPlan(lanes, decode_threads=max(1, cores // fronts) if on_gpu else 0)
+
+
 def buckets(most: int) -> tuple[int, ...]:
     """Sizes of runs: the powers of two below the largest, and that one."""
     return (*(2**power for power in range((most - 1).bit_length())), most)

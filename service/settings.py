@@ -1,5 +1,6 @@
 """Every setting, once: from `SWIN_*` in the environment or the flag of the same name."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -53,6 +54,11 @@ class Settings(BaseSettings):
         None, ge=0, le=65535, description="port of the gRPC door; 0 picks a free one (default: off)"
     )
 
+    workers: Positive = Field(
+        1,
+        description="processes that accept and decode; above 1 they are in front of one more, "
+        "which runs the model for all, and share max_queue_size and max_connections evenly",
+    )
     device: Device = Field(
         "auto",
         description="where to run: auto, cpu, cuda, tensorrt, or GPUs by number such as "
@@ -149,11 +155,22 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _a_full_request_fits_the_queue(self) -> Self:
-        if self.max_images_per_request > self.max_queue_size:
+        if self.max_images_per_request > self.max_queue_size // self.workers:
+            shared = f" / workers ({self.workers})" if self.workers > 1 else ""
             raise ValueError(
                 f"max_images_per_request ({self.max_images_per_request}) exceeds max_queue_size "
-                f"({self.max_queue_size}): such a request could never be admitted"
+                f"({self.max_queue_size}){shared}: such a request could never be admitted"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _workers_can_do_it(self) -> Self:
+        if self.workers > self.max_connections:
+            raise ValueError("some of the workers could not have a single connection")
+        if self.workers > 1 and not hasattr(os, "memfd_create"):
+            raise ValueError("workers above 1 need Linux")
+        if self.workers > 1 and self.grpc_port is not None:
+            raise ValueError("grpc_port needs workers=1: that door is in one process only")
         return self
 
     @model_validator(mode="after")

@@ -18,7 +18,7 @@ router = APIRouter(tags=["admin"])
 )
 async def reload(request: Request) -> dict[str, Any]:
     """Answer once the new model serves; a file that cannot is refused with 409."""
+    await request.app.state.reload()
     lifecycle: Lifecycle = request.app.state.lifecycle
-    await lifecycle.reload()
     served = lifecycle.embedder.model
     return {"model": served.card.name, "digest": served.digest}

@@ -28,5 +28,5 @@ async def metrics(request: Request) -> Response:
     """Prometheus text, or OpenMetrics where the scraper accepts it."""
     watched: Metrics = request.app.state.metrics
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    body = await asyncio.to_thread(encode, watched.registry)
+    body = await asyncio.to_thread(encode, watched.page)
     return Response(body, headers={"Content-Type": content_type})

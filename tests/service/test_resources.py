@@ -3,7 +3,7 @@ import os
 import pytest
 
 from service.errors import DeviceError
-from service.resources import buckets, cgroup_cpu_quota, plan, usable_cores
+from service.resources import buckets, cgroup_cpu_quota, front, plan, usable_cores
 from service.settings import Settings
 
 
@@ -75,3 +75,18 @@ def test_one_size_of_run_where_it_is_asked_for():
 )
 def test_buckets_are_powers_of_two_and_the_largest(most, sizes):
     assert buckets(most) == sizes
+
+
+@pytest.mark.parametrize(
+    ("fronts", "streams", "on_gpu", "lanes", "decode_threads"),
+    [
+        (2, 2, False, 2, 0),
+        (8, 2, False, 2, 0),
+        (3, 16, False, 11, 0),
+        (2, 2, True, 2, 8),
+        (32, 8, True, 2, 1),
+    ],
+)
+def test_fronts_hand_in_twice_what_runs_at_once(fronts, streams, on_gpu, lanes, decode_threads):
+    made = front(fronts, streams, on_gpu=on_gpu, cores=16)
+    assert (made.lanes, made.decode_threads) == (lanes, decode_threads)

@@ -1,0 +1,133 @@
+"""`python -m service.front`: a process that accepts and decodes for the one that runs the model.
+
+`supervisor` starts it. It is the whole service but for the model (`remote`), with a queue and
+limits of its own. It goes when the supervisor says so, or is gone.
+"""
+
+import asyncio
+import contextlib
+import faulthandler
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from multiprocessing.connection import Connection
+
+from fastapi import FastAPI
+from prometheus_client.core import Metric
+
+from service import lines, logs, memory, resources
+from service.app import create_app
+from service.errors import EngineError
+from service.intake import Offer
+from service.lifecycle import Lifecycle
+from service.lines import Line, Order, Request
+from service.remote import Offers
+from service.server import Server, exit_status, fit
+from service.settings import Settings
+
+
+class Page:
+    """The metrics of all processes, as the supervisor puts them together."""
+
+    def __init__(self, ask: Callable[[Request], list[Metric]]) -> None:
+        self._ask = ask
+
+    def collect(self) -> list[Metric]:
+        """Families of samples."""
+        return self._ask(Request.METRICS)
+
+
+class Front(Server):
+    """The HTTP server of a front process; only the supervisor tells it what to do."""
+
+    def __init__(
+        self, app: FastAPI, settings: Settings, offers: Offers, orders: Connection
+    ) -> None:
+        super().__init__(app, settings)
+        self._lifecycle: Lifecycle = app.state.lifecycle
+        self._offers = offers
+        self._orders = orders
+        self.stopping = False
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the supervisor: some who send them send them to every process."""
+        yield
+
+    def let_nobody_in(self) -> None:
+        """Close the doors for all; if only this front ends, the others go on accepting."""
+        if self.stopping:
+            super().let_nobody_in()
+        else:
+            for server in self.servers:
+                server.close()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then listen to the supervisor."""
+        await super().startup(sockets)
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._obey, args=(loop,), name="orders", daemon=True).start()
+
+    def _obey(self, loop: asyncio.AbstractEventLoop) -> None:
+        lines.answer(self._orders, partial(self._follow, loop))
+        os._exit(1)  # the supervisor is gone
+
+    def _follow(self, loop: asyncio.AbstractEventLoop, order: Offer | Order) -> None:
+        if isinstance(order, Offer):
+            self._offers.put(order, lines.received(self._orders, 1 + order.layout.lanes))
+            asyncio.run_coroutine_threadsafe(self._take_up(), loop).result()
+            return
+        self.stopping = True
+        self._offers.end()
+        if order is Order.DRAIN:
+            loop.call_soon_threadsafe(self.drain)
+        else:
+            self.should_exit = True
+
+    async def _take_up(self) -> None:
+        """Serve with the offer that came; what is in flight is finished with the one before."""
+        if self._lifecycle.started.is_set():
+            await self._lifecycle.reload()
+            return
+        await self._lifecycle.started.wait()
+        if self._lifecycle.failure is not None:
+            raise EngineError(str(self._lifecycle.failure))
+
+
+def main() -> int:
+    """Serve until the supervisor ends it."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    orders, samples, *others = map(int, sys.argv[1:])
+    # A line for each kind of request: a reload takes long.
+    ask = {request: Line(Connection(others.pop(0))).ask for request in Request}
+    settings: Settings = ask[Request.SETTINGS](Request.SETTINGS)
+    logs.configure(settings.log_format, settings.log_level)
+    logging.getLogger("service.lifecycle").setLevel(logging.WARNING)  # the supervisor tells it
+    memory.keep_large_blocks_apart()
+    faulthandler.enable()
+    sys.setswitchinterval(resources.SWITCH_S)
+
+    def give_up() -> None:
+        front.should_exit = True
+
+    offers = Offers()
+    settings = fit(settings)
+    app = create_app(settings, on_failure=give_up, load=offers.load)
+    app.state.reload = partial(asyncio.to_thread, ask[Request.RELOAD], Request.RELOAD)
+    metrics = app.state.metrics
+    metrics.page = Page(ask[Request.METRICS])
+    answering = (Connection(samples), lambda _: list(metrics.registry.collect()))
+    threading.Thread(target=lines.answer, args=answering, name="samples", daemon=True).start()
+    front = Front(app, settings, offers, Connection(orders))
+    front.run([socket.socket(fileno=listener) for listener in others])
+    return 0 if front.stopping else exit_status(app.state.lifecycle.failure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""Lines between two processes of the service: one asks, the other answers."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum, auto
+from multiprocessing.connection import Connection
+from typing import Any
+
+Question = Any
+Answer = Any
+"""What can be pickled; both ends are of the same service."""
+
+
+class Order(Enum):
+    """What the supervisor tells a front, besides the engine's offers."""
+
+    DRAIN = auto()
+    STOP = auto()
+
+
+class Request(Enum):
+    """What a front asks of the supervisor."""
+
+    SETTINGS = auto()
+    METRICS = auto()
+    RELOAD = auto()
+
+
+class Line:
+    """The end that asks, a question at a time, whatever thread it is of."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._asked = 0
+
+    def ask(
+        self,
+        question: Question,
+        timeout_s: float | None = None,
+        descriptors: Sequence[int] = (),
+    ) -> Answer:
+        """Ask, and wait for the answer.
+
+        Args:
+            question: what to ask.
+            timeout_s: how long to wait; the answer is then thrown away when it comes.
+            descriptors: open files to hand over; the other end takes them with `received`.
+
+        Raises:
+            TimeoutError: no answer within that time.
+            ConnectionError: the other process is gone.
+            Exception: what answering raised.
+        """
+        with self._lock:
+            self._asked += 1
+            try:
+                self._connection.send((self._asked, question))
+                if descriptors:
+                    _hand_over(self._connection, descriptors)
+                answer = self._awaited(timeout_s)
+            except (EOFError, OSError) as error:
+                if isinstance(error, TimeoutError):
+                    raise
+                raise ConnectionError("the other process is gone") from error
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        """Hang up, which ends `answer` at the other end."""
+        self._connection.close()
+
+    def _awaited(self, timeout_s: float | None) -> Answer:
+        while self._connection.poll(timeout_s):
+            number, answer = self._connection.recv()
+            if number == self._asked:
+                return answer
+        raise TimeoutError("no answer in time")
+
+
+def answer(connection: Connection, reply: Callable[[Question], Answer]) -> None:
+    """Answer what is asked, until the other end hangs up; what `reply` raises is its answer."""
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            number, question = connection.recv()
+            try:
+                given = reply(question)
+            except Exception as error:
+                given = error
+            connection.send((number, given))
+
+
+def pair() -> tuple[Connection, Connection]:
+    """Both ends of a new line."""
+    one, other = socket.socketpair()
+    return Connection(one.detach()), Connection(other.detach())
+
+
+def received(connection: Connection, count: int) -> list[int]:
+    """The open files that came with the question that is being answered."""
+    with _socket(connection) as channel:
+        _, descriptors, _, _ = socket.recv_fds(channel, 1, count)
+    return descriptors
+
+
+def _hand_over(connection: Connection, descriptors: Sequence[int]) -> None:
+    with _socket(connection) as channel:
+        socket.send_fds(channel, [b"\0"], list(descriptors))
+
+
+@contextlib.contextmanager
+def _socket(connection: Connection) -> Iterator[socket.socket]:
+    """The socket beneath a connection, for as long as it takes."""
+    channel = socket.socket(fileno=connection.fileno())
+    try:
+        yield channel
+    finally:
+        channel.detach()

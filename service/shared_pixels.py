@@ -1,0 +1,89 @@
+"""Memory that a front process and the engine share: pixels one way, vectors the other."""
+
+import mmap
+import os
+import time
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+WELL_S = 4.0
+"""How long the engine counts as well after it last said so: a hung process says nothing."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How much there is room for: `lanes` batches of `images`, and how large these are.
+
+    Attributes:
+        lanes: batches that may be on their way at once.
+        images: most images in one of them.
+        side: height and width of an image.
+        dim: numbers in a vector.
+    """
+
+    lanes: int
+    images: int
+    side: int
+    dim: int
+
+    @property
+    def pixels(self) -> tuple[int, ...]:
+        """Shape of all pixels, uint8."""
+        return self.lanes, self.images, self.side, self.side, 3
+
+    @property
+    def vectors(self) -> tuple[int, ...]:
+        """Shape of all vectors, float32."""
+        return self.lanes, self.images, self.dim
+
+
+class SharedPixels:
+    """A file without a name, mapped by both processes; it is gone when both let go of it.
+
+    Neither a writable folder nor room in /dev/shm is needed.
+
+    Attributes:
+        descriptor: the file; whoever maps it may close this.
+        pixels: uint8 `[lanes, images, side, side, 3]`.
+        vectors: float32 `[lanes, images, dim]`.
+    """
+
+    def __init__(self, layout: Layout, descriptor: int) -> None:
+        self.descriptor = descriptor
+        memory = mmap.mmap(descriptor, _bytes(layout))
+        self._well_until: npt.NDArray[np.float64] = np.frombuffer(memory, np.float64, 1)
+        vectors = np.frombuffer(memory, np.float32, _count(layout.vectors), _WELL_BYTES)
+        self.vectors = vectors.reshape(layout.vectors)
+        offset = _WELL_BYTES + vectors.nbytes
+        pixels = np.frombuffer(memory, np.uint8, _count(layout.pixels), offset)
+        self.pixels = pixels.reshape(layout.pixels)
+
+    @classmethod
+    def create(cls, layout: Layout) -> Self:
+        """New memory, all zeros."""
+        descriptor = os.memfd_create("swin-embed")
+        os.truncate(descriptor, _bytes(layout))
+        return cls(layout, descriptor)
+
+    def say_well(self, *, well: bool) -> None:
+        """Tell the other process that the engine does its work, for the next `WELL_S`, or not."""
+        self._well_until[0] = time.monotonic() + WELL_S if well else 0.0
+
+    def well(self) -> bool:
+        """Whether the engine has said so recently."""
+        return time.monotonic() < float(self._well_until[0])
+
+
+_WELL_BYTES = np.dtype(np.float64).itemsize
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    return int(np.prod(shape))
+
+
+def _bytes(layout: Layout) -> int:
+    vectors = _count(layout.vectors) * np.dtype(np.float32).itemsize
+    return _WELL_BYTES + vectors + _count(layout.pixels)

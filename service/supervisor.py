@@ -1,0 +1,237 @@
+"""`SWIN_WORKERS` above 1: this process runs the model, and front processes do all else.
+
+The supervisor starts the fronts, gives them the engine, starts those again that end, and tells them
+when to stop. They share its listening sockets, so a front that ends takes only its own connections
+with it.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+
+from prometheus_client import Counter, Gauge
+from prometheus_client.core import Metric
+
+from service import lanes, resources
+from service.embedder import Embedder
+from service.errors import EngineError, StartError
+from service.intake import Intake
+from service.lanes import Loaded
+from service.lifecycle import Lifecycle
+from service.lines import Order, Request
+from service.listeners import listen
+from service.merging import kept, merge
+from service.metrics import Metrics
+from service.settings import Settings
+from service.worker import Worker, spawn
+
+LATE_S = 5.0
+"""How much longer than `shutdown_grace_s` fronts get to end after the engine failed."""
+
+logger = logging.getLogger(__name__)
+
+
+def run(settings: Settings) -> Exception | None:
+    """Serve until told to stop; why it ended, if that was not it."""
+    # Not asyncio.run, which would wait for threads that hang with the engine.
+    return asyncio.new_event_loop().run_until_complete(Supervisor(settings).run())
+
+
+def shares(settings: Settings) -> list[Settings]:
+    """The settings of each front: an even share of what they share, and nothing to wait for.
+
+    Batches fill up in the engine, which has what all fronts have ready.
+    """
+    return [
+        settings.model_copy(
+            update={
+                "max_queue_size": _share(settings.max_queue_size, settings.workers, number),
+                "max_connections": _share(settings.max_connections, settings.workers, number),
+                "max_queue_delay_ms": 0,
+            }
+        )
+        for number in range(settings.workers)
+    ]
+
+
+def _share(total: int, parts: int, number: int) -> int:
+    return total // parts + (number < total % parts)
+
+
+def _load_engine(settings: Settings) -> Loaded:
+    """The model without decoders: what comes is decoded."""
+    loaded = lanes.load(settings)
+    return Loaded(loaded.model, loaded.lanes, loaded.max_batch_size, 0, loaded.on_gpu)
+
+
+class Supervisor:
+    """The engine and its fronts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._shares = shares(settings)
+        self._metrics = Metrics()
+        registry = self._metrics.registry
+        self._restarts = Counter(
+            "swin_front_restarts", "Front processes that ended and were replaced", registry=registry
+        )
+        serving = Gauge("swin_fronts", "Front processes that serve", registry=registry)
+        serving.set_function(lambda: sum(worker.served for worker in self._workers))
+        self._lifecycle = Lifecycle(
+            settings.model_copy(update={"max_queue_size": sys.maxsize}),  # the lanes bound it
+            self._metrics,
+            _load_engine,
+            self._introduce,
+        )
+        self._workers: list[Worker] = []
+        self._gone: Sequence[Metric] = ()
+        self._counting = threading.Lock()  # so that a process is either there or gone
+        self._intake: Intake | None = None
+        self._listeners: Sequence[socket.socket] = ()
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> Exception | None:
+        """Serve until told to stop; why it ended, if that was not it."""
+        try:
+            self._listeners = await listen(self._settings.host, self._settings.port)
+        except OSError as error:
+            return StartError(f"SWIN_HOST, SWIN_PORT: {error.strerror}")
+        host, port, *_ = self._listeners[0].getsockname()
+        host = f"[{host}]" if ":" in host else host
+        logger.info("%d fronts running on http://%s:%d", self._settings.workers, host, port)
+        self._loop = asyncio.get_running_loop()
+        self._handle_signals()
+        starting = asyncio.create_task(self._lifecycle.start())
+        watching = asyncio.create_task(self._lifecycle.watch())
+        for task in (starting, watching):
+            task.add_done_callback(lambda _: self._give_up() if self._lifecycle.failure else None)
+        await asyncio.gather(*map(self._keep, self._shares))
+        watching.cancel()
+        if self._lifecycle.failure is None:
+            await starting
+            if self._intake is not None:
+                await asyncio.to_thread(self._intake.close)
+            await self._lifecycle.stop()
+        return self._lifecycle.failure
+
+    def _handle_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._on_signal, number)
+        self._loop.add_signal_handler(signal.SIGHUP, self._lifecycle.ask_reload)
+
+    def _on_signal(self, number: int) -> None:
+        """Drain; if draining already, end now."""
+        if self._stopping.is_set():
+            self._kill_all()
+            logging.shutdown()
+            os._exit(128 + number)  # a thread that hangs must not keep the process
+        self._lifecycle.drain()
+        self._stop(Order.DRAIN)
+
+    def _give_up(self) -> None:
+        """Have the fronts answer what they can; one that never served has nothing to answer."""
+        for worker in tuple(self._workers):
+            if not worker.served:
+                worker.kill()
+        self._stop(Order.STOP)
+        late_s = self._settings.shutdown_grace_s + LATE_S
+        self._loop.call_later(late_s, self._kill_all)
+
+    def _kill_all(self) -> None:
+        for worker in tuple(self._workers):
+            worker.kill()
+
+    def _stop(self, order: Order) -> None:
+        self._stopping.set()
+        for listener in self._listeners:
+            listener.close()  # the fronts have theirs; when the last lets go, nobody can connect
+        for worker in tuple(self._workers):
+            worker.tell(order)
+
+    async def _keep(self, settings: Settings) -> None:
+        """Have a front with these settings there until the service stops."""
+        while not self._stopping.is_set():
+            worker = await spawn(self._listeners, lambda asked: self._reply(asked, settings))
+            self._workers.append(worker)
+            if self._stopping.is_set():  # it was told to while there was nobody to tell
+                worker.kill()
+            await self._give(worker)
+            status = await worker.process.wait()
+            await asyncio.to_thread(self._forget, worker)
+            if self._stopping.is_set() and (status == 0 or not worker.served):
+                continue
+            if worker.served and not self._stopping.is_set():
+                self._restarts.inc()
+                logger.error("a front process ended with status %d, another follows", status)
+            elif self._lifecycle.failure is None:
+                when = "while it drained" if worker.served else "before it served"
+                self._lifecycle.failure = StartError(
+                    f"a front process ended with status {status} {when}"
+                )
+                self._give_up()
+
+    async def _introduce(self, embedder: Embedder) -> None:
+        """Have all fronts serve with an engine, then end the intake of the one before."""
+        old, self._intake = self._intake, Intake(embedder)
+        await asyncio.gather(*map(self._give, self._workers))
+        if old is not None:
+            await asyncio.to_thread(old.close)
+
+    async def _give(self, worker: Worker) -> None:
+        """Have a front serve with the engine of now, if there is one; end it if it can't."""
+        async with worker.giving:
+            intake = self._intake
+            if intake is None or worker.intake is intake:
+                return
+            count = self._settings.workers
+            plan = resources.front(
+                count,
+                intake.embedder.batcher.streams,
+                on_gpu=intake.embedder.on_gpu,
+                cores=resources.usable_cores(),
+            )
+            descriptors: list[int] = []
+            try:
+                offer, descriptors = await asyncio.to_thread(intake.offer, plan, count)
+                await asyncio.to_thread(worker.orders.ask, offer, None, descriptors)
+                worker.intake = intake
+            except EngineError:
+                pass  # it could not start, says why, and ends by itself
+            except Exception as error:
+                if not self._stopping.is_set():
+                    logger.error("a front process cannot serve: %s", error)
+                    worker.kill()
+            finally:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+
+    def _reply(self, asked: Request, settings: Settings) -> object:
+        """Answer a front, in a thread of its own."""
+        match asked:
+            case Request.SETTINGS:
+                return settings
+            case Request.METRICS:
+                return self._page()
+            case Request.RELOAD:
+                reloading = self._lifecycle.reload()
+                return asyncio.run_coroutine_threadsafe(reloading, self._loop).result()
+
+    def _page(self) -> list[Metric]:
+        """The metrics of all processes as one."""
+        with self._counting:
+            for worker in self._workers:
+                if worker.served:  # one that starts has nothing to tell, and nobody to tell it
+                    worker.count()
+            fronts = [worker.last for worker in self._workers]
+            return merge(list(self._metrics.registry.collect()), fronts, self._gone)
+
+    def _forget(self, worker: Worker) -> None:
+        with self._counting:
+            self._workers.remove(worker)
+            self._gone = kept(self._gone, worker.last)
+        worker.close()

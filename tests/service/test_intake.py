@@ -1,0 +1,137 @@
+"""The engine and a front in one process: the memory, the lanes and the intake are the real ones."""
+
+import math
+import os
+import threading
+
+import numpy as np
+import pytest
+
+from service.embedder import Embedder
+from service.errors import EngineError, NotReady
+from service.intake import Intake
+from service.metrics import Metrics
+from service.model import Model
+from service.remote import Offers, RemoteModel
+from service.resources import FrontPlan
+from service.settings import Settings
+from tests.images import encode, noise
+from tests.service.test_connections import eventually
+
+FILES = [encode(noise(20 + number, 30, number)) for number in range(23)]
+
+
+@pytest.fixture(params=[{}, {"max_batch_size": 4}], ids=["one image a run", "batches of 4"])
+def engine(artifact, request):
+    embedder = Embedder(Settings(model=artifact, **request.param), Metrics())
+    intake = Intake(embedder)
+    yield intake
+    intake.close()
+    embedder.close()
+
+
+@pytest.fixture
+def attach(engine):
+    """Front ends of the engine, as many as it is called."""
+    made = []
+
+    def front(intake: Intake = engine) -> Embedder:
+        offers = Offers()
+        offer, descriptors = intake.offer(FrontPlan(lanes=3, decode_threads=0), 2)
+        # As if they had come over a line: numbers of its own for the same files.
+        offers.put(offer, [os.dup(one) for one in descriptors])
+        for one in descriptors:
+            os.close(one)
+        made.append(Embedder(Settings(), Metrics(), offers.load))
+        return made[-1]
+
+    yield front
+    for one in made:
+        one.close()
+
+
+def vectors(embedder: Embedder, files) -> list[np.ndarray]:
+    return [future.result().vector for future in embedder.submit(files, math.inf)]
+
+
+def test_vectors_have_the_bits_of_the_engine_s_own(engine, attach):
+    expected = vectors(engine.embedder, FILES)
+    for front in (attach(), attach()):
+        assert np.array_equal(vectors(front, FILES), expected)
+
+
+def test_fronts_that_come_at_once_get_their_own_vectors(engine, attach):
+    expected = vectors(engine.embedder, FILES)
+    fronts = [attach() for _ in range(3)]
+    answers = {}
+
+    def ask(number: int) -> None:
+        turned = FILES[number:] + FILES[:number]
+        answers[number] = vectors(fronts[number], turned)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, answer in answers.items():
+        assert np.array_equal(answer, expected[number:] + expected[:number])
+
+
+def test_a_front_knows_the_model_and_has_none(engine, attach):
+    front, model = attach(), engine.embedder.model
+    assert front.model == RemoteModel(model.card, model.digest, model.provider)
+    assert front.healthy()
+
+
+def test_a_run_that_fails_fails_its_images_alone(attach, monkeypatch):
+    front = attach()
+    run = Model.run
+
+    def flaky(self, pixels, *arguments):
+        if (pixels == 255).all():
+            raise RuntimeError("out of memory")
+        return run(self, pixels, *arguments)
+
+    monkeypatch.setattr(Model, "run", flaky)
+    white = np.full((32, 32, 3), 255, np.uint8)
+    (future,) = front.submit([white], math.inf)
+    with pytest.raises(NotReady):
+        future.result()
+    assert front.batcher.last_run_failed
+    assert front.healthy()  # a run that succeeds makes it so
+    assert len(vectors(front, FILES)) == len(FILES)
+
+
+def test_a_front_whose_first_image_fails_is_not_made(attach, monkeypatch):
+    monkeypatch.setattr(Model, "run", lambda self, *_: np.full((1, 128), np.nan, np.float32))
+    with pytest.raises(EngineError):
+        attach()
+
+
+def test_a_front_is_not_healthy_when_the_engine_is_not(engine, attach, monkeypatch):
+    front = attach()
+    assert front.healthy()
+    monkeypatch.setattr(engine.embedder, "healthy", lambda: False)
+    eventually(lambda: not front.healthy())
+    monkeypatch.undo()
+    eventually(front.healthy)
+
+
+def test_the_memory_of_a_front_that_left_is_let_go_of(engine, attach):
+    front, other = attach(), attach()
+    assert len(engine._memories) == 2
+    front.close()
+    eventually(lambda: len(engine._memories) == 1)
+    assert len(vectors(other, FILES)) == len(FILES)
+
+
+def test_a_front_ends_when_the_engine_does(engine, attach, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    intake = Intake(engine.embedder)
+    front = attach(intake)
+    intake.close()
+    (future,) = front.submit([FILES[0]], math.inf)
+    with pytest.raises(NotReady):
+        future.result()
+    eventually(lambda: not front.alive())
