@@ -6,7 +6,9 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -16,10 +18,18 @@ from training import loss, pool, views
 from training.network import Network, save
 from training.recipe import Recipe
 from training.scenes import SHEET
+from training.teacher import Teacher
 
 SAVE_EVERY = 25
 CALIBRATION = 128
 """Pictures that the embeddings' mean and variance are measured on."""
+
+
+class Told(NamedTuple):
+    """What a share of a lesson gave: gradients; the loss, and the share of copies found."""
+
+    gradients: list[Tensor]
+    figures: tuple[float, float]
 
 
 class Run:
@@ -42,6 +52,7 @@ class Run:
         others = [p for p in self.network.parameters() if p.ndim <= 1]
         groups = [{"params": weights, "weight_decay": recipe.decay}, {"params": others}]
         self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0)
+        self.teacher: Teacher | None = None
         self.step = 0
         self.seconds = 0.0
         self.processor_seconds = 0.0
@@ -68,7 +79,8 @@ class Run:
                     self.source = pool.shrink(self.pictures, side)
                 for group in self.optimiser.param_groups:
                     group["lr"] = rate
-                record = self._contrast(workers)
+                taught = self.step >= recipe.untaught
+                record = self._listen(workers) if taught else self._contrast(workers)
                 self.seconds += time.perf_counter() - wall
                 self.processor_seconds += time.process_time() - processor
                 self.step += 1
@@ -78,7 +90,8 @@ class Run:
                 bar.update()
                 if self.step % SAVE_EVERY == 0 or self.step == recipe.steps:
                     self._save()
-        self._calibrate()
+        if not recipe.lessons:  # a pupil speaks in its teacher's terms
+            self._calibrate()
         save(self.network, self.folder / "model.safetensors")
 
     @torch.no_grad()
@@ -105,6 +118,35 @@ class Run:
         value.backward()
         self._improve(workers.map(self._gradients, embedded, ends))
         return {"contrast": round(float(value.detach()), 4), "copies found": round(right, 4)}
+
+    def _listen(self, workers: ThreadPoolExecutor) -> dict[str, float]:
+        """Say of large copies what it said of small ones when the lessons began."""
+        teacher = self.teacher = self.teacher or self._teacher(self.network)
+        its = teacher.network.standardise.state_dict()
+        self.network.standardise.eval().load_state_dict(its)
+        g = Generator().manual_seed(self.recipe.seed + 7919 * self.step)
+        chosen = torch.randperm(len(self.source), generator=g)[: self.recipe.pupils]
+        shares = chosen.tensor_split(self.threads)
+        told = list(workers.map(partial(self._tell, teacher), range(len(shares)), shares))
+        self._improve(one.gradients for one in told)
+        value, right = (
+            sum(each) / len(told) for each in zip(*(one.figures for one in told), strict=True)
+        )
+        return {"lesson": round(value, 4), "copies found": round(right, 4)}
+
+    def _tell(self, teacher: Teacher, share: int, chosen: Tensor) -> Told:
+        """One share of a lesson."""
+        g, side = self._generator(share), self.network.side
+        large, small = views.lesson(g, self.source[chosen], side, teacher.network.side)
+        said = self.network.standardise(self.network(large))
+        value, right = loss.echo(said, teacher.says(small), teacher.prototypes, chosen)
+        ends = (value / self.threads,)
+        parameters = list(self.network.parameters())
+        gradients = torch.autograd.grad(ends, parameters, materialize_grads=True)
+        return Told(list(gradients), (float(value.detach()), right))
+
+    def _teacher(self, network: Network) -> Teacher:
+        return Teacher(network, self.recipe.taught_side, self.pictures, self.recipe.seed)
 
     def _choose(self) -> Tensor:
         """Pictures of a step, eight from a sheet: its things and palettes recur in other scenes."""
@@ -148,6 +190,7 @@ class Run:
             "seconds": self.seconds,
             "processor_seconds": self.processor_seconds,
             "network": self.network.state_dict(),
+            "teacher": self.teacher and self.teacher.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
         path = self.folder / "checkpoint.pt"
@@ -163,5 +206,9 @@ class Run:
             raise ValueError(f"{path} is of another recipe; name another folder or remove it")
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
+        if state["teacher"]:
+            taught = Network(self.recipe.architecture)
+            taught.load_state_dict(state["teacher"])
+            self.teacher = self._teacher(taught)
         self.step = state["step"]
         self.seconds, self.processor_seconds = state["seconds"], state["processor_seconds"]

@@ -38,13 +38,31 @@ class Strength:
 
 MILD = Strength(least_area=0.5, turn=0.1, colour=0.25, others=0.1)
 STRONG = Strength(least_area=0.15, turn=0.4, colour=0.8, others=0.25)
+LESSON = Strength(least_area=0.15, turn=0.4, colour=0.8, others=0.4)
 
 
 def copies(g: Generator, pictures: Tensor, side: int, strength: Strength) -> Tensor:
     """An altered copy of each picture: uint8 [n, 3, S, S] -> float [n, 3, side, side]."""
-    x = cut(g, pictures, side, strength)
-    x = recolour(g, x, strength)
-    x = _some(g, x, strength.others, overlay)
+    return _worsen(g, _alter(g, pictures, side, strength), strength)
+
+
+def lesson(g: Generator, pictures: Tensor, side: int, smaller: int) -> tuple[Tensor, Tensor]:
+    """Strong copies for a pupil, and for its teacher the same ones smaller and still sharp.
+
+    uint8 [n, 3, S, S] -> float [n, 3, side, side] and [n, 3, smaller, smaller].
+    """
+    x = _alter(g, pictures, side, LESSON)
+    return _worsen(g, x, LESSON), avg_pool2d(x, side // smaller)
+
+
+def _alter(g: Generator, pictures: Tensor, side: int, strength: Strength) -> Tensor:
+    """Another cut, other colours, something over it."""
+    x = recolour(g, cut(g, pictures, side, strength), strength)
+    return _some(g, x, strength.others, overlay)
+
+
+def _worsen(g: Generator, x: Tensor, strength: Strength) -> Tensor:
+    """The same to see, in less quality."""
     x = _some(g, x, strength.others, blur)
     x = _some(g, x, strength.others / 2, coarsen)
     x = _some(g, x, strength.others, compress)

@@ -25,12 +25,15 @@ from training.recipe import DEFAULT, Phase  # noqa: E402
 from training.train import Run  # noqa: E402
 
 NAME = "swin_nano_patch4_window7_224"
-SHORT = replace(DEFAULT, phases=(Phase(56, 20, 1e-3),), pairs=16, sheets=2, warm_up=5)
+SHORT = replace(DEFAULT, phases=(Phase(56, 20, 1e-3),), lessons=(), pairs=16, sheets=2, warm_up=5)
 TINY = replace(
     DEFAULT,
     architecture=SMALL_MODEL.architecture,
     phases=(Phase(16, 3, 1e-3), Phase(32, 2, 1e-4)),
+    lessons=(Phase(32, 3, 1e-4),),
+    taught_side=16,
     pairs=8,
+    pupils=8,
     sheets=2,
 )
 
@@ -58,10 +61,24 @@ def test_a_few_steps_of_the_recipe_lower_its_loss_and_export(pictures, tmp_path,
     assert main([NAME, "--weights", str(weights), "--output", str(artifact)]) == 0
 
 
+def test_a_few_lessons_bring_large_copies_nearer_to_what_is_said_of_small_ones(
+    pictures, tmp_path, monkeypatch
+):
+    """From one teacher, on the same copies at every step."""
+    recipe = replace(SHORT, phases=(Phase(56, 1, 1e-5),), lessons=(Phase(112, 12, 1e-3),), pupils=8)
+    run = Run(recipe, tmp_path, pictures, threads=2)
+    monkeypatch.setattr(run, "_generator", lambda share: torch.Generator().manual_seed(share))
+    monkeypatch.setattr(torch, "randperm", lambda n, generator: torch.arange(n))
+    run.go()
+    lesson = logged(tmp_path, "lesson")
+    assert len(lesson) == 12
+    assert lesson[-1] < lesson[0] - 1
+
+
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr("training.train.SAVE_EVERY", 2)
     Run(TINY, tmp_path / "whole", pictures, threads=1).go()
-    for stop in (2, 4):
+    for stop in (2, 4, 6):
         cut = Run(TINY, tmp_path / "parts", pictures, threads=1)
         improve = cut._improve
 
@@ -103,6 +120,20 @@ def test_the_exporter_reads_what_the_network_computes(tmp_path):
         pixels, checkpoint.tensors, SMALL_MODEL.architecture, SMALL_MODEL.preprocessing
     )[EMBEDDING]
     np.testing.assert_allclose(computed, expected, atol=0.02 * np.abs(expected).max())
+
+
+def test_a_pupil_that_says_what_its_teacher_says_pays_less():
+    torch.manual_seed(0)
+    prototypes = torch.nn.functional.normalize(torch.randn(32, 64))
+    pictures = torch.arange(8)
+    teacher = prototypes[:8]
+    deaf, _ = loss.echo(torch.randn(8, 64), teacher, prototypes, pictures)
+    right, found = loss.echo(3 * teacher, teacher, prototypes, pictures)
+    assert right < deaf - 3
+    assert found == 1
+    # The right picture, and another copy of it than the teacher saw.
+    other, _ = loss.echo(teacher + 0.1 * torch.randn(8, 64), teacher, prototypes, pictures)
+    assert right < other < deaf
 
 
 def test_copies_that_agree_cost_less():

@@ -25,6 +25,17 @@ def test_copies_are_images_and_come_from_the_seed(pictures, strength):
     assert torch.equal(first, again)
 
 
+def test_a_pupil_and_its_teacher_see_the_same_copy(pictures):
+    large, small = views.lesson(torch.Generator().manual_seed(1), pictures, 32, 16)
+    assert large.shape == (len(pictures), 3, 32, 32)
+    assert small.shape == (len(pictures), 3, 16, 16)
+    shrunk = torch.nn.functional.avg_pool2d(large, 2)
+    same = (shrunk - small).abs().mean((1, 2, 3))
+    other = (shrunk - small.roll(1, 0)).abs().mean((1, 2, 3))
+    assert (same < other).float().mean() > 0.9
+    assert 0 < same.mean() < 0.05  # the pupil's were worsened
+
+
 def test_mild_copies_stay_nearer(pictures):
     shrunk = torch.nn.functional.avg_pool2d(pictures / 255, 2)
     apart = [
