@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
     given.add_argument(
         "--threshold",
         type=float,
-        default=0.9,
+        default=0.85,
         metavar="COSINE",
         help="least cosine of a pair (default: %(default)s); see docs/collections.md",
     )
