@@ -170,8 +170,10 @@ def _options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # A spinning thread takes the decoder's core (measured: docs/decisions.md).
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads of a run spin for its next part, and not after it: they would take the decoder's core
+    # (measured: docs/decisions.md).
+    options.add_session_config_entry("session.intra_op.spin_duration_us", "100")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.log_severity_level = 3
     return options
