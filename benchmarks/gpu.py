@@ -35,13 +35,14 @@ from model_export.export import Lowering, export
 from model_export.inspection import contents
 from model_export.model_card import Precision
 from model_export.verify import cosines
-from service import devices, model
-from service.buckets import Buckets
+from service import model
 from service.embedder import Embedder
+from service.gpu import devices
+from service.gpu.buckets import Buckets
+from service.gpu.providers import Gpu
 from service.metrics import Metrics
 from service.model import Vectors
 from service.preprocess import preprocess
-from service.providers import Gpu
 from service.settings import Settings
 from service.waiting import Embedding, Vector
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from model_export.architecture import Architecture
-from service.devices import number
+from service.gpu.devices import number
 
 
 def ways(

@@ -33,7 +33,7 @@ def main() -> int:
     faulthandler.enable()  # a crash in native code then says in which thread, and where
     sys.setswitchinterval(resources.SWITCH_S)
     if settings.workers > 1:
-        from service import supervisor
+        from service.workers import supervisor
 
         return server.exit_status(supervisor.run(settings))
 

@@ -18,9 +18,10 @@ from PIL import Image
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import CliApp
 
-from service import devices, resources
+from service import resources
 from service.embedder import Embedder
 from service.errors import ArtifactError, DeviceError
+from service.gpu import devices
 from service.metrics import Metrics
 from service.settings import Settings
 

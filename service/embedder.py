@@ -134,7 +134,7 @@ class Embedder:
 
         Free after a success; after a failure it is a real run that has to succeed.
         """
-        if self.stalled() or not self._loaded.well():
+        if self.stalled() or not self._loaded.healthy():
             return False
         if self._batcher.last_run_failed:
             try:

@@ -9,9 +9,10 @@ from typing import Protocol
 import numpy as np
 
 from model_export.model_card import ModelCard
-from service import devices, model, resources
+from service import model, resources
 from service.batcher import Lane
-from service.buckets import Buckets
+from service.gpu import devices
+from service.gpu.buckets import Buckets
 from service.model import Model, Vectors
 from service.preprocess import Pixels
 from service.resources import Plan
@@ -37,8 +38,8 @@ class Described(Protocol):
 class Loaded:
     """A model and the ways to it.
 
-    With 0 `decode_threads` each stream decodes its own images. `well` says whether what is behind
-    the lanes does its work, as far as that is not seen from here; `close` lets go of it.
+    With 0 `decode_threads` each stream decodes its own images. `healthy` says whether what is
+    behind the lanes does its work, as far as that is not seen from here; `close` lets go of it.
     """
 
     model: Described
@@ -46,7 +47,7 @@ class Loaded:
     max_batch_size: int
     decode_threads: int
     on_gpu: bool = False
-    well: Callable[[], bool] = lambda: True
+    healthy: Callable[[], bool] = lambda: True
     close: Callable[[], None] = lambda: None
 
 

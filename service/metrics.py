@@ -17,9 +17,9 @@ from prometheus_client import (
 )
 from prometheus_client.registry import Collector
 
-from service import gpu
 from service.drift import Allowance, Drift
 from service.errors import ImageTooLarge, InvalidImage, RequestTimeout
+from service.gpu import nvml
 
 if TYPE_CHECKING:
     from service.embedder import Embedder
@@ -182,7 +182,7 @@ class Metrics:
             }
         )
         if embedder.on_gpu and not self._gpu_watched:
-            self._gpu_watched = gpu.register(self.registry)
+            self._gpu_watched = nvml.register(self.registry)
 
     def observe_start(self) -> None:
         """Note that the service takes requests for the first time."""

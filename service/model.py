@@ -12,10 +12,10 @@ import onnxruntime as ort
 from pydantic import ValidationError
 
 from model_export.model_card import EMBEDDING, METADATA_KEY, PIXELS, ModelCard
-from service.devices import PROVIDERS, kind
 from service.errors import ArtifactError, DeviceError
+from service.gpu.devices import PROVIDERS, kind
+from service.gpu.providers import Gpu, providers
 from service.preprocess import Pixels
-from service.providers import Gpu, providers
 
 Vectors = npt.NDArray[np.float32]
 """float32 `[n, dim]`, not normalised."""

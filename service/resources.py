@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.devices import kind
 from service.errors import DeviceError
-from service.providers import Gpu
+from service.gpu.devices import kind
+from service.gpu.providers import Gpu
 from service.settings import Settings
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -97,8 +97,8 @@ def plan(settings: Settings, devices: Sequence[str], cores: int) -> Plan:
 
 
 @dataclass(frozen=True)
-class FrontPlan:
-    """How a front process is laid out: the batches it may hand in at once, and who decodes them.
+class WorkerPlan:
+    """How a worker process is laid out: the batches it may hand in at once, and who decodes them.
 
     With 0 `decode_threads` the threads that wait for the engine do.
     """
@@ -107,14 +107,14 @@ class FrontPlan:
     decode_threads: int
 
 
-def front(fronts: int, streams: int, *, on_gpu: bool, cores: int) -> FrontPlan:
-    """The layout of each of several fronts, before an engine of so many streams.
+def worker_plan(workers: int, streams: int, *, on_gpu: bool, cores: int) -> WorkerPlan:
+    """The layout of each of several workers, before an engine of so many streams.
 
     They may hand in twice what it runs at once: on CPU half of that is being decoded, on a GPU it
     is the next batch. More lanes are more threads that want one interpreter (docs/decisions.md).
     """
-    lanes = max(2, math.ceil(2 * streams / fronts))
-    return FrontPlan(lanes, decode_threads=max(1, cores // fronts) if on_gpu else 0)
+    lanes = max(2, math.ceil(2 * streams / workers))
+    return WorkerPlan(lanes, decode_threads=max(1, cores // workers) if on_gpu else 0)
 
 
 def buckets(most: int) -> tuple[int, ...]:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from service import devices
-from service.providers import Growth, default_cache
+from service.gpu import devices
+from service.gpu.providers import Growth, default_cache
 
 
 def _split(value: object) -> object:
@@ -56,8 +56,8 @@ class Settings(BaseSettings):
 
     workers: Positive = Field(
         1,
-        description="processes that accept and decode; above 1 they are in front of one more, "
-        "which runs the model for all, and share max_queue_size and max_connections evenly",
+        description="processes that accept and decode; above 1 there is one more, which runs the "
+        "model for all, and they share max_queue_size and max_connections evenly",
     )
     device: Device = Field(
         "auto",

@@ -2,8 +2,9 @@ import json
 
 import pytest
 
-from service import devices, doctor
+from service import doctor
 from service.errors import DeviceError
+from service.gpu import devices
 from service.settings import Settings
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from service import devices, model
+from service import model
 from service.embedder import Embedder
+from service.gpu import devices
 from service.metrics import Metrics
 from service.settings import Settings
 from tests.images import encode, noise

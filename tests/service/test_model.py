@@ -6,7 +6,7 @@ import pytest
 from model_export.model_card import METADATA_KEY
 from service import model
 from service.errors import ArtifactError, DeviceError
-from service.providers import Gpu
+from service.gpu.providers import Gpu
 
 
 def test_a_loaded_artifact_knows_itself(artifact):

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from service.errors import DeviceError
-from service.resources import buckets, cgroup_cpu_quota, front, plan, usable_cores
+from service.resources import buckets, cgroup_cpu_quota, plan, usable_cores, worker_plan
 from service.settings import Settings
 
 
@@ -78,7 +78,7 @@ def test_buckets_are_powers_of_two_and_the_largest(most, sizes):
 
 
 @pytest.mark.parametrize(
-    ("fronts", "streams", "on_gpu", "lanes", "decode_threads"),
+    ("workers", "streams", "on_gpu", "lanes", "decode_threads"),
     [
         (2, 2, False, 2, 0),
         (8, 2, False, 2, 0),
@@ -87,6 +87,6 @@ def test_buckets_are_powers_of_two_and_the_largest(most, sizes):
         (32, 8, True, 2, 1),
     ],
 )
-def test_fronts_hand_in_twice_what_runs_at_once(fronts, streams, on_gpu, lanes, decode_threads):
-    made = front(fronts, streams, on_gpu=on_gpu, cores=16)
+def test_workers_hand_in_twice_what_runs_at_once(workers, streams, on_gpu, lanes, decode_threads):
+    made = worker_plan(workers, streams, on_gpu=on_gpu, cores=16)
     assert (made.lanes, made.decode_threads) == (lanes, decode_threads)

@@ -4,42 +4,42 @@ from contextlib import contextmanager
 
 import pytest
 
-from service import lines
 from service.errors import ReloadFailed
-from service.lines import Line
+from service.workers import rpc
+from service.workers.rpc import Client
 
 SOON = 30
 
 
 @contextmanager
 def answered(reply):
-    """A line on which a thread answers."""
-    here, there = lines.pair()
-    thread = threading.Thread(target=lines.answer, args=(there, reply))
+    """A client whose calls a thread answers."""
+    here, there = rpc.pair()
+    thread = threading.Thread(target=rpc.serve, args=(there, reply))
     thread.start()
-    line = Line(here)
+    client = Client(here)
     try:
-        yield line
+        yield client
     finally:
-        line.close()
+        client.close()
         thread.join(SOON)
         there.close()
     assert not thread.is_alive()
 
 
 def test_an_answer_for_each_question():
-    with answered(lambda question: question * 2) as line:
-        assert [line.ask(number) for number in range(5)] == [0, 2, 4, 6, 8]
+    with answered(lambda question: question * 2) as client:
+        assert [client.call(number) for number in range(5)] == [0, 2, 4, 6, 8]
 
 
 def test_what_is_raised_there_is_raised_here():
     def refuse(_):
         raise ReloadFailed("no such file", retry_after_s=3)
 
-    with answered(refuse) as line:
+    with answered(refuse) as client:
         for _ in range(2):
             with pytest.raises(ReloadFailed, match="no such file") as caught:
-                line.ask(None)
+                client.call(None)
             assert caught.value.retry_after_s == 3
 
 
@@ -51,41 +51,41 @@ def test_an_answer_that_is_late_is_not_taken_for_the_next():
             gate.wait(SOON)
         return question
 
-    with answered(wait) as line:
+    with answered(wait) as client:
         with pytest.raises(TimeoutError):
-            line.ask("slow", 0.01)
+            client.call("slow", 0.01)
         gate.set()
-        assert line.ask("quick") == "quick"
+        assert client.call("quick") == "quick"
 
 
 def test_whom_nobody_answers_any_more():
-    here, there = lines.pair()
+    here, there = rpc.pair()
     there.close()
     with pytest.raises(ConnectionError):
-        Line(here).ask(None)
+        Client(here).call(None)
     here.close()
 
 
 def test_open_files_are_handed_over():
-    here, there = lines.pair()
+    here, there = rpc.pair()
 
     def read(count):
-        files = lines.received(there, count)
+        files = rpc.received(there, count)
         texts = [os.read(file, 10) for file in files]
         for file in files:
             os.close(file)
         return texts
 
-    thread = threading.Thread(target=lines.answer, args=(there, read))
+    thread = threading.Thread(target=rpc.serve, args=(there, read))
     thread.start()
     ends = [os.pipe() for _ in range(40)]
     for number, (_, write) in enumerate(ends):
         os.write(write, b"%d" % number)
-    line = Line(here)
+    client = Client(here)
     first, *others = (end for end, _ in ends)
-    assert line.ask(1, None, [first]) == [b"0"]
-    assert line.ask(39, None, others) == [b"%d" % number for number in range(1, 40)]
-    line.close()
+    assert client.call(1, None, [first]) == [b"0"]
+    assert client.call(39, None, others) == [b"%d" % number for number in range(1, 40)]
+    client.close()
     thread.join(SOON)
     there.close()
     for pair in ends:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from service import model
-from service.providers import Gpu, default_cache, providers
+from service.gpu.providers import Gpu, default_cache, providers
 
 
 @pytest.fixture(scope="module")

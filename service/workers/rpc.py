@@ -1,4 +1,4 @@
-"""Lines between two processes of the service: one asks, the other answers."""
+"""Calls between two processes of the service, over a socket: one asks, the other answers."""
 
 import contextlib
 import socket
@@ -13,30 +13,30 @@ Answer = Any
 """What can be pickled; both ends are of the same service."""
 
 
-class Order(Enum):
-    """What the supervisor tells a front, besides the engine's offers."""
+class Command(Enum):
+    """What the supervisor tells a worker, besides the engine's offers."""
 
     DRAIN = auto()
     STOP = auto()
 
 
 class Request(Enum):
-    """What a front asks of the supervisor."""
+    """What a worker asks of the supervisor."""
 
     SETTINGS = auto()
     METRICS = auto()
     RELOAD = auto()
 
 
-class Line:
-    """The end that asks, a question at a time, whatever thread it is of."""
+class Client:
+    """The end that calls; from any thread, one call at a time."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
         self._asked = 0
 
-    def ask(
+    def call(
         self,
         question: Question,
         timeout_s: float | None = None,
@@ -70,7 +70,7 @@ class Line:
         return answer
 
     def close(self) -> None:
-        """Hang up, which ends `answer` at the other end."""
+        """Hang up, which ends `serve` at the other end."""
         self._connection.close()
 
     def _awaited(self, timeout_s: float | None) -> Answer:
@@ -81,7 +81,7 @@ class Line:
         raise TimeoutError("no answer in time")
 
 
-def answer(connection: Connection, reply: Callable[[Question], Answer]) -> None:
+def serve(connection: Connection, reply: Callable[[Question], Answer]) -> None:
     """Answer what is asked, until the other end hangs up; what `reply` raises is its answer."""
     with contextlib.suppress(EOFError, OSError):
         while True:
@@ -94,7 +94,7 @@ def answer(connection: Connection, reply: Callable[[Question], Answer]) -> None:
 
 
 def pair() -> tuple[Connection, Connection]:
-    """Both ends of a new line."""
+    """Both ends of a new connection."""
     one, other = socket.socketpair()
     return Connection(one.detach()), Connection(other.detach())
 

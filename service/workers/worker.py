@@ -1,7 +1,8 @@
-"""`python -m service.front`: a process that accepts and decodes for the one that runs the model.
+"""A worker process: accepts and decodes for the process that runs the model.
 
-`supervisor` starts it. It is the whole service but for the model (`remote`), with a queue and
-limits of its own. It goes when the supervisor says so, or is gone.
+The supervisor starts it as `python -m service.workers.worker`. It is the whole service, with a
+queue and limits of its own, but its model is in the other process (`remote`). It ends when the
+supervisor says so, or is gone.
 """
 
 import asyncio
@@ -20,15 +21,16 @@ from multiprocessing.connection import Connection
 from fastapi import FastAPI
 from prometheus_client.core import Metric
 
-from service import lines, logs, memory, resources
+from service import logs, memory, resources
 from service.app import create_app
 from service.errors import EngineError
-from service.intake import Offer
 from service.lifecycle import Lifecycle
-from service.lines import Line, Order, Request
-from service.remote import Offers
 from service.server import Server, exit_status, fit
 from service.settings import Settings
+from service.workers import rpc
+from service.workers.intake import Offer
+from service.workers.remote import Offers
+from service.workers.rpc import Client, Command, Request
 
 
 class Page:
@@ -42,16 +44,16 @@ class Page:
         return self._ask(Request.METRICS)
 
 
-class Front(Server):
-    """The HTTP server of a front process; only the supervisor tells it what to do."""
+class WorkerServer(Server):
+    """The HTTP server of a worker process; only the supervisor tells it what to do."""
 
     def __init__(
-        self, app: FastAPI, settings: Settings, offers: Offers, orders: Connection
+        self, app: FastAPI, settings: Settings, offers: Offers, commands: Connection
     ) -> None:
         super().__init__(app, settings)
         self._lifecycle: Lifecycle = app.state.lifecycle
         self._offers = offers
-        self._orders = orders
+        self._commands = commands
         self.stopping = False
 
     @contextlib.contextmanager
@@ -60,7 +62,7 @@ class Front(Server):
         yield
 
     def let_nobody_in(self) -> None:
-        """Close the doors for all; if only this front ends, the others go on accepting."""
+        """Close the doors for all; if only this worker ends, the others go on accepting."""
         if self.stopping:
             super().let_nobody_in()
         else:
@@ -71,20 +73,20 @@ class Front(Server):
         """Start, then listen to the supervisor."""
         await super().startup(sockets)
         loop = asyncio.get_running_loop()
-        threading.Thread(target=self._obey, args=(loop,), name="orders", daemon=True).start()
+        threading.Thread(target=self._obey, args=(loop,), name="commands", daemon=True).start()
 
     def _obey(self, loop: asyncio.AbstractEventLoop) -> None:
-        lines.answer(self._orders, partial(self._follow, loop))
+        rpc.serve(self._commands, partial(self._follow, loop))
         os._exit(1)  # the supervisor is gone
 
-    def _follow(self, loop: asyncio.AbstractEventLoop, order: Offer | Order) -> None:
-        if isinstance(order, Offer):
-            self._offers.put(order, lines.received(self._orders, 1 + order.layout.lanes))
+    def _follow(self, loop: asyncio.AbstractEventLoop, command: Offer | Command) -> None:
+        if isinstance(command, Offer):
+            self._offers.put(command, rpc.received(self._commands, 1 + command.layout.lanes))
             asyncio.run_coroutine_threadsafe(self._take_up(), loop).result()
             return
         self.stopping = True
         self._offers.end()
-        if order is Order.DRAIN:
+        if command is Command.DRAIN:
             loop.call_soon_threadsafe(self.drain)
         else:
             self.should_exit = True
@@ -103,9 +105,9 @@ def main() -> int:
     """Serve until the supervisor ends it."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    orders, samples, *others = map(int, sys.argv[1:])
-    # A line for each kind of request: a reload takes long.
-    ask = {request: Line(Connection(others.pop(0))).ask for request in Request}
+    commands, samples, *others = map(int, sys.argv[1:])
+    # A connection for each kind of request: a reload takes long.
+    ask = {request: Client(Connection(others.pop(0))).call for request in Request}
     settings: Settings = ask[Request.SETTINGS](Request.SETTINGS)
     logs.configure(settings.log_format, settings.log_level)
     logging.getLogger("service.lifecycle").setLevel(logging.WARNING)  # the supervisor tells it
@@ -114,7 +116,7 @@ def main() -> int:
     sys.setswitchinterval(resources.SWITCH_S)
 
     def give_up() -> None:
-        front.should_exit = True
+        server.should_exit = True
 
     offers = Offers()
     settings = fit(settings)
@@ -123,10 +125,10 @@ def main() -> int:
     metrics = app.state.metrics
     metrics.page = Page(ask[Request.METRICS])
     answering = (Connection(samples), lambda _: list(metrics.registry.collect()))
-    threading.Thread(target=lines.answer, args=answering, name="samples", daemon=True).start()
-    front = Front(app, settings, offers, Connection(orders))
-    front.run([socket.socket(fileno=listener) for listener in others])
-    return 0 if front.stopping else exit_status(app.state.lifecycle.failure)
+    threading.Thread(target=rpc.serve, args=answering, name="samples", daemon=True).start()
+    server = WorkerServer(app, settings, offers, Connection(commands))
+    server.run([socket.socket(fileno=listener) for listener in others])
+    return 0 if server.stopping else exit_status(app.state.lifecycle.failure)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A front process as the supervisor sees it."""
+"""A worker process as the supervisor sees it."""
 
 import asyncio
 import contextlib
@@ -11,21 +11,21 @@ from multiprocessing.connection import Connection
 
 from prometheus_client.core import Metric
 
-from service import lines
-from service.intake import Intake
-from service.lines import Line, Order, Request
+from service.workers import rpc
+from service.workers.intake import Intake
+from service.workers.rpc import Client, Command, Request
 
 SAMPLES_S = 2.0
-"""How long a front may take to tell its metrics; after that its last ones are told."""
+"""How long a worker may take to tell its metrics; after that its last ones are told."""
 
 
 @dataclass(eq=False)
-class Worker:
-    """A front process, and the lines to it.
+class Handle:
+    """A worker process, and the connections to it.
 
     Attributes:
         process: the process.
-        orders: what it is told to do.
+        commands: what it is told to do.
         samples: what it has counted.
         intake: the engine it serves with, once it does.
         giving: held while it is given one.
@@ -33,8 +33,8 @@ class Worker:
     """
 
     process: asyncio.subprocess.Process
-    orders: Line
-    samples: Line
+    commands: Client
+    samples: Client
     intake: Intake | None = None
     giving: asyncio.Lock = field(default_factory=asyncio.Lock)
     last: Sequence[Metric] = ()
@@ -49,40 +49,40 @@ class Worker:
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
 
-    def tell(self, order: Order) -> None:
-        """Give an order, without waiting until it is taken."""
+    def tell(self, command: Command) -> None:
+        """Give a command, without waiting until it is taken."""
 
-        def give() -> None:
+        def send() -> None:
             with contextlib.suppress(ConnectionError):
-                self.orders.ask(order)
+                self.commands.call(command)
 
-        threading.Thread(target=give, daemon=True).start()
+        threading.Thread(target=send, daemon=True).start()
 
     def count(self) -> None:
         """Ask for its metrics."""
         with contextlib.suppress(ConnectionError, TimeoutError):
-            self.last = self.samples.ask(None, SAMPLES_S)
+            self.last = self.samples.call(None, SAMPLES_S)
 
     def close(self) -> None:
         """Hang up."""
-        self.orders.close()
+        self.commands.close()
         self.samples.close()
 
 
-async def spawn(listeners: Sequence[socket.socket], reply: Callable[[Request], object]) -> Worker:
-    """Start a front: a program of its own, as onnxruntime's threads do not survive a fork.
+async def spawn(listeners: Sequence[socket.socket], reply: Callable[[Request], object]) -> Handle:
+    """Start a worker: a program of its own, as onnxruntime's threads do not survive a fork.
 
     Args:
         listeners: where it accepts connections.
         reply: answers what it asks, in threads.
     """
-    orders, samples = lines.pair(), lines.pair()
-    asking = [lines.pair() for _ in Request]
-    theirs = [there for _, there in (orders, samples, *asking)]
+    commands, samples = rpc.pair(), rpc.pair()
+    asking = [rpc.pair() for _ in Request]
+    theirs = [there for _, there in (commands, samples, *asking)]
     descriptors = [one.fileno() for one in theirs]
     descriptors += [listener.fileno() for listener in listeners]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "service.front", *map(str, descriptors)),
+        *(sys.executable, "-m", "service.workers.worker", *map(str, descriptors)),
         pass_fds=descriptors,
         process_group=0,  # the terminal's Ctrl+C is for the supervisor alone
     )
@@ -90,9 +90,9 @@ async def spawn(listeners: Sequence[socket.socket], reply: Callable[[Request], o
         one.close()
     for ours, _ in asking:
         threading.Thread(target=_answer, args=(ours, reply), daemon=True).start()
-    return Worker(process, Line(orders[0]), Line(samples[0]))
+    return Handle(process, Client(commands[0]), Client(samples[0]))
 
 
 def _answer(connection: Connection, reply: Callable[[Request], object]) -> None:
-    lines.answer(connection, reply)
+    rpc.serve(connection, reply)
     connection.close()

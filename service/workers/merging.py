@@ -11,7 +11,7 @@ from typing import Literal
 from prometheus_client.core import Metric
 from prometheus_client.samples import Sample
 
-Whose = Literal["engine", "fronts", "all"]
+Whose = Literal["engine", "workers", "all"]
 Key = tuple[str, tuple[tuple[str, str], ...]]
 
 COUNTS = ("counter", "histogram")
@@ -42,10 +42,10 @@ RULES = {
     "process_start_time_seconds": ENGINE,
     "python_info": ENGINE,
     # What waits, and may.
-    "swin_requests_in_flight": Rule("fronts"),
-    "swin_decode_depth": Rule("fronts"),
-    "swin_queue_depth": Rule("fronts"),
-    "swin_queue_capacity": Rule("fronts"),
+    "swin_requests_in_flight": Rule("workers"),
+    "swin_decode_depth": Rule("workers"),
+    "swin_queue_depth": Rule("workers"),
+    "swin_queue_capacity": Rule("workers"),
     # Whoever is worst off.
     "swin_ready": Rule("all", min),
     "process_open_fds": Rule("all", max),
@@ -61,21 +61,21 @@ def rule(family: Metric) -> Rule:
 
 
 def merge(
-    engine: Sequence[Metric], fronts: Sequence[Sequence[Metric]], gone: Sequence[Metric]
+    engine: Sequence[Metric], workers: Sequence[Sequence[Metric]], gone: Sequence[Metric]
 ) -> list[Metric]:
     """The families of one service.
 
     Args:
         engine: of the process that runs the model; it has all families there are.
-        fronts: of each front process that there is.
+        workers: of each worker process that there is.
         gone: merged, of those that there were.
     """
     merged = []
     for family in engine:
         how = rule(family)
-        sources = [family] if how.whose != "fronts" else []
+        sources = [family] if how.whose != "workers" else []
         if how.whose != "engine":
-            sources += [one for process in fronts for one in process if one.name == family.name]
+            sources += [one for process in workers for one in process if one.name == family.name]
         if family.type in COUNTS and how.whose != "engine":
             sources += [one for one in gone if one.name == family.name]
         merged.append(_merged(family, sources, how.take))

@@ -11,12 +11,12 @@ import numpy as np
 from model_export.model_card import ModelCard
 from service.batcher import Lane
 from service.errors import EngineError, NotReady
-from service.intake import COUNT, Offer
 from service.lanes import Loaded
 from service.model import Vectors
 from service.preprocess import Pixels
 from service.settings import Settings
-from service.shared_pixels import SharedPixels
+from service.workers.intake import COUNT, Offer
+from service.workers.shared_pixels import SharedPixels
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def attach(offer: Offer, descriptors: Sequence[int]) -> Loaded:
     def prepare() -> float:
         grey = np.full(offer.layout.pixels[2:], 128, np.uint8)
         if not np.isfinite(ways[0].run([grey])).all():
-            raise EngineError("the engine failed on a front's first image")
+            raise EngineError("the engine failed on a worker's first image")
         return offer.warm_run_s
 
     def close() -> None:
@@ -92,7 +92,7 @@ def attach(offer: Offer, descriptors: Sequence[int]) -> Loaded:
         [Lane(first, prepare=prepare), *map(Lane, others)],
         offer.layout.images,
         offer.decode_threads,
-        well=shared.well,
+        healthy=shared.healthy,
         close=close,
     )
 

@@ -5,8 +5,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from service import devices
 from service.errors import DeviceError
+from service.gpu import devices
 
 CPU_ONLY = ["CPUExecutionProvider"]
 ALL = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]

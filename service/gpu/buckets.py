@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from model_export.model_card import EMBEDDING, PIXELS
-from service import devices
+from service.gpu import devices
 from service.model import Model, Vectors
 from service.preprocess import Pixels
 

@@ -1,4 +1,4 @@
-"""Memory that a front process and the engine share: pixels one way, vectors the other."""
+"""Memory that a worker process and the engine share: pixels one way, vectors the other."""
 
 import mmap
 import os
@@ -9,8 +9,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-WELL_S = 4.0
-"""How long the engine counts as well after it last said so: a hung process says nothing."""
+BEAT_LASTS_S = 4.0
+"""How long the engine counts as healthy after a heartbeat: a hung process sends none."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class SharedPixels:
     def __init__(self, layout: Layout, descriptor: int) -> None:
         self.descriptor = descriptor
         memory = mmap.mmap(descriptor, _bytes(layout))
-        self._well_until: npt.NDArray[np.float64] = np.frombuffer(memory, np.float64, 1)
-        vectors = np.frombuffer(memory, np.float32, _count(layout.vectors), _WELL_BYTES)
+        self._healthy_until: npt.NDArray[np.float64] = np.frombuffer(memory, np.float64, 1)
+        vectors = np.frombuffer(memory, np.float32, _count(layout.vectors), _HEARTBEAT_BYTES)
         self.vectors = vectors.reshape(layout.vectors)
-        offset = _WELL_BYTES + vectors.nbytes
+        offset = _HEARTBEAT_BYTES + vectors.nbytes
         pixels = np.frombuffer(memory, np.uint8, _count(layout.pixels), offset)
         self.pixels = pixels.reshape(layout.pixels)
 
@@ -68,16 +68,16 @@ class SharedPixels:
         os.truncate(descriptor, _bytes(layout))
         return cls(layout, descriptor)
 
-    def say_well(self, *, well: bool) -> None:
-        """Tell the other process that the engine does its work, for the next `WELL_S`, or not."""
-        self._well_until[0] = time.monotonic() + WELL_S if well else 0.0
+    def beat(self, *, healthy: bool) -> None:
+        """Tell the other process whether the engine makes progress, for the next `BEAT_LASTS_S`."""
+        self._healthy_until[0] = time.monotonic() + BEAT_LASTS_S if healthy else 0.0
 
-    def well(self) -> bool:
+    def healthy(self) -> bool:
         """Whether the engine has said so recently."""
-        return time.monotonic() < float(self._well_until[0])
+        return time.monotonic() < float(self._healthy_until[0])
 
 
-_WELL_BYTES = np.dtype(np.float64).itemsize
+_HEARTBEAT_BYTES = np.dtype(np.float64).itemsize
 
 
 def _count(shape: tuple[int, ...]) -> int:
@@ -86,4 +86,4 @@ def _count(shape: tuple[int, ...]) -> int:
 
 def _bytes(layout: Layout) -> int:
     vectors = _count(layout.vectors) * np.dtype(np.float32).itemsize
-    return _WELL_BYTES + vectors + _count(layout.pixels)
+    return _HEARTBEAT_BYTES + vectors + _count(layout.pixels)

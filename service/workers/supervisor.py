@@ -1,8 +1,8 @@
-"""`SWIN_WORKERS` above 1: this process runs the model, and front processes do all else.
+"""`SWIN_WORKERS` above 1: this process runs the model, and worker processes do all else.
 
-The supervisor starts the fronts, gives them the engine, starts those again that end, and tells them
-when to stop. They share its listening sockets, so a front that ends takes only its own connections
-with it.
+The supervisor starts the workers, connects them to the engine, replaces those that end, and tells
+them when to stop. They share its listening sockets, so a worker that ends takes only its own
+connections with it.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from prometheus_client.core import Metric
 from service import lanes, resources
 from service.embedder import Embedder
 from service.errors import EngineError, StartError
-from service.intake import Intake
 from service.lanes import Loaded
 from service.lifecycle import Lifecycle
-from service.lines import Order, Request
 from service.listeners import listen
-from service.merging import kept, merge
 from service.metrics import Metrics
 from service.settings import Settings
-from service.worker import Worker, spawn
+from service.workers.handle import Handle, spawn
+from service.workers.intake import Intake
+from service.workers.merging import kept, merge
+from service.workers.rpc import Command, Request
 
 LATE_S = 5.0
-"""How much longer than `shutdown_grace_s` fronts get to end after the engine failed."""
+"""How much longer than `shutdown_grace_s` workers get to end after the engine failed."""
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +43,9 @@ def run(settings: Settings) -> Exception | None:
 
 
 def shares(settings: Settings) -> list[Settings]:
-    """The settings of each front: an even share of what they share, and nothing to wait for.
+    """The settings of each worker: an even share of what they share, and nothing to wait for.
 
-    Batches fill up in the engine, which has what all fronts have ready.
+    Batches fill up in the engine, which has what all workers have ready.
     """
     return [
         settings.model_copy(
@@ -70,7 +70,7 @@ def _load_engine(settings: Settings) -> Loaded:
 
 
 class Supervisor:
-    """The engine and its fronts."""
+    """The engine and its workers."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -78,9 +78,11 @@ class Supervisor:
         self._metrics = Metrics()
         registry = self._metrics.registry
         self._restarts = Counter(
-            "swin_front_restarts", "Front processes that ended and were replaced", registry=registry
+            "swin_worker_restarts",
+            "Worker processes that ended and were replaced",
+            registry=registry,
         )
-        serving = Gauge("swin_fronts", "Front processes that serve", registry=registry)
+        serving = Gauge("swin_workers", "Worker processes that serve", registry=registry)
         serving.set_function(lambda: sum(worker.served for worker in self._workers))
         self._lifecycle = Lifecycle(
             settings.model_copy(update={"max_queue_size": sys.maxsize}),  # the lanes bound it
@@ -88,7 +90,7 @@ class Supervisor:
             _load_engine,
             self._introduce,
         )
-        self._workers: list[Worker] = []
+        self._workers: list[Handle] = []
         self._gone: Sequence[Metric] = ()
         self._counting = threading.Lock()  # so that a process is either there or gone
         self._intake: Intake | None = None
@@ -103,7 +105,7 @@ class Supervisor:
             return StartError(f"SWIN_HOST, SWIN_PORT: {error.strerror}")
         host, port, *_ = self._listeners[0].getsockname()
         host = f"[{host}]" if ":" in host else host
-        logger.info("%d fronts running on http://%s:%d", self._settings.workers, host, port)
+        logger.info("%d workers running on http://%s:%d", self._settings.workers, host, port)
         self._loop = asyncio.get_running_loop()
         self._handle_signals()
         starting = asyncio.create_task(self._lifecycle.start())
@@ -131,14 +133,14 @@ class Supervisor:
             logging.shutdown()
             os._exit(128 + number)  # a thread that hangs must not keep the process
         self._lifecycle.drain()
-        self._stop(Order.DRAIN)
+        self._stop(Command.DRAIN)
 
     def _give_up(self) -> None:
-        """Have the fronts answer what they can; one that never served has nothing to answer."""
+        """Have the workers answer what they can; one that never served has nothing to answer."""
         for worker in tuple(self._workers):
             if not worker.served:
                 worker.kill()
-        self._stop(Order.STOP)
+        self._stop(Command.STOP)
         late_s = self._settings.shutdown_grace_s + LATE_S
         self._loop.call_later(late_s, self._kill_all)
 
@@ -146,15 +148,15 @@ class Supervisor:
         for worker in tuple(self._workers):
             worker.kill()
 
-    def _stop(self, order: Order) -> None:
+    def _stop(self, command: Command) -> None:
         self._stopping.set()
         for listener in self._listeners:
-            listener.close()  # the fronts have theirs; when the last lets go, nobody can connect
+            listener.close()  # the workers have theirs; when the last lets go, nobody can connect
         for worker in tuple(self._workers):
-            worker.tell(order)
+            worker.tell(command)
 
     async def _keep(self, settings: Settings) -> None:
-        """Have a front with these settings there until the service stops."""
+        """Have a worker with these settings there until the service stops."""
         while not self._stopping.is_set():
             worker = await spawn(self._listeners, lambda asked: self._reply(asked, settings))
             self._workers.append(worker)
@@ -167,29 +169,29 @@ class Supervisor:
                 continue
             if worker.served and not self._stopping.is_set():
                 self._restarts.inc()
-                logger.error("a front process ended with status %d, another follows", status)
+                logger.error("a worker process ended with status %d, another follows", status)
             elif self._lifecycle.failure is None:
                 when = "while it drained" if worker.served else "before it served"
                 self._lifecycle.failure = StartError(
-                    f"a front process ended with status {status} {when}"
+                    f"a worker process ended with status {status} {when}"
                 )
                 self._give_up()
 
     async def _introduce(self, embedder: Embedder) -> None:
-        """Have all fronts serve with an engine, then end the intake of the one before."""
+        """Have all workers serve with an engine, then end the intake of the one before."""
         old, self._intake = self._intake, Intake(embedder)
         await asyncio.gather(*map(self._give, self._workers))
         if old is not None:
             await asyncio.to_thread(old.close)
 
-    async def _give(self, worker: Worker) -> None:
-        """Have a front serve with the engine of now, if there is one; end it if it can't."""
+    async def _give(self, worker: Handle) -> None:
+        """Have a worker serve with the engine of now, if there is one; end it if it can't."""
         async with worker.giving:
             intake = self._intake
             if intake is None or worker.intake is intake:
                 return
             count = self._settings.workers
-            plan = resources.front(
+            plan = resources.worker_plan(
                 count,
                 intake.embedder.batcher.streams,
                 on_gpu=intake.embedder.on_gpu,
@@ -198,20 +200,20 @@ class Supervisor:
             descriptors: list[int] = []
             try:
                 offer, descriptors = await asyncio.to_thread(intake.offer, plan, count)
-                await asyncio.to_thread(worker.orders.ask, offer, None, descriptors)
+                await asyncio.to_thread(worker.commands.call, offer, None, descriptors)
                 worker.intake = intake
             except EngineError:
                 pass  # it could not start, says why, and ends by itself
             except Exception as error:
                 if not self._stopping.is_set():
-                    logger.error("a front process cannot serve: %s", error)
+                    logger.error("a worker process cannot serve: %s", error)
                     worker.kill()
             finally:
                 for descriptor in descriptors:
                     os.close(descriptor)
 
     def _reply(self, asked: Request, settings: Settings) -> object:
-        """Answer a front, in a thread of its own."""
+        """Answer a worker, in a thread of its own."""
         match asked:
             case Request.SETTINGS:
                 return settings
@@ -227,10 +229,10 @@ class Supervisor:
             for worker in self._workers:
                 if worker.served:  # one that starts has nothing to tell, and nobody to tell it
                     worker.count()
-            fronts = [worker.last for worker in self._workers]
-            return merge(list(self._metrics.registry.collect()), fronts, self._gone)
+            workers = [worker.last for worker in self._workers]
+            return merge(list(self._metrics.registry.collect()), workers, self._gone)
 
-    def _forget(self, worker: Worker) -> None:
+    def _forget(self, worker: Handle) -> None:
         with self._counting:
             self._workers.remove(worker)
             self._gone = kept(self._gone, worker.last)

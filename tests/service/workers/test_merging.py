@@ -3,8 +3,8 @@ from prometheus_client import Counter, Gauge, Histogram, Info
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.registry import CollectorRegistry
 
-from service.merging import COUNTS, RULES, kept, merge
 from service.metrics import Metrics
+from service.workers.merging import COUNTS, RULES, kept, merge
 
 
 class Collected:
@@ -50,8 +50,8 @@ def test_what_is_counted_adds_up():
 
 
 def test_what_the_engine_knows_is_the_engine_s():
-    front = process(runs=5, digest="old", depth=3)
-    merged = samples(merge(process(runs=7, depth=100), [front, front], process(runs=9)))
+    worker = process(runs=5, digest="old", depth=3)
+    merged = samples(merge(process(runs=7, depth=100), [worker, worker], process(runs=9)))
     assert merged["swin_inference_runs_total"] == 7
     assert merged["swin_model_info,new"] == 1
     assert merged["swin_queue_depth"] == 6
@@ -59,8 +59,8 @@ def test_what_the_engine_knows_is_the_engine_s():
 
 
 def test_whoever_is_worst_off_tells():
-    fronts = [process(open_fds=5), process(open_fds=9, ready=0)]
-    merged = samples(merge(process(open_fds=7), fronts, []))
+    workers = [process(open_fds=5), process(open_fds=9, ready=0)]
+    merged = samples(merge(process(open_fds=7), workers, []))
     assert merged["process_open_fds"] == 9
     assert merged["swin_ready"] == 0
 
@@ -91,8 +91,8 @@ def test_rules_are_of_families_that_there_are():
     assert set(RULES) <= known
 
 
-@pytest.mark.parametrize("fronts", [1, 3])
-def test_nothing_is_lost_or_doubled(fronts):
+@pytest.mark.parametrize("workers", [1, 3])
+def test_nothing_is_lost_or_doubled(workers):
     whole = list(Metrics().registry.collect())
-    merged = merge(whole, [list(Metrics().registry.collect()) for _ in range(fronts)], [])
+    merged = merge(whole, [list(Metrics().registry.collect()) for _ in range(workers)], [])
     assert samples(merged).keys() == samples(whole).keys()

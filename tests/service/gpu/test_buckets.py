@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from service import model
-from service.buckets import GRAPH, Buckets
+from service.gpu.buckets import GRAPH, Buckets
 
 SIZES = (1, 2, 4, 7)
 

@@ -1,4 +1,4 @@
-"""Front processes before one engine, as `SWIN_WORKERS=2` has them, with real signals."""
+"""Worker processes before one engine, as `SWIN_WORKERS=2` has them, with real signals."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from PIL import Image
 from model_export.checkpoints.seeded import seeded
 from model_export.export import export
 from service.settings import Settings
-from service.supervisor import shares
+from service.workers.supervisor import shares
 from tests.faults import trial
 from tests.faults.stop import stop_under_load
 from tests.images import encode, jpeg, noise
@@ -34,7 +34,7 @@ OK = 'swin_requests_total{door="embed",method="POST",status="200"}'
 
 
 def post(address: str, image: bytes, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body; each request has a connection, and so a front, of its own."""
+    """Status, headers and body; each request has a connection, and so a worker, of its own."""
     request = urllib.request.Request(f"{address}/embed", image, ROWS | headers)
     try:
         with urllib.request.urlopen(request, timeout=SOON) as answer:
@@ -43,7 +43,7 @@ def post(address: str, image: bytes, **headers: str) -> tuple[int, dict[str, str
         return error.code, dict(error.headers), error.read()
 
 
-def fronts(process: subprocess.Popen) -> list[int]:
+def workers(process: subprocess.Popen) -> list[int]:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
     return [int(child) for child in children.split()]
 
@@ -69,9 +69,9 @@ def stopped(pids):
 
 
 def readiness(process: subprocess.Popen, address: str) -> list[int]:
-    """What each front says, asked while the others cannot take the connection."""
+    """What each worker says, asked while the others cannot take the connection."""
     answers = []
-    every = fronts(process)
+    every = workers(process)
     for one in every:
         with stopped(set(every) - {one}):
             answers.append(get(f"{address}/health/ready"))
@@ -99,7 +99,7 @@ def test_vectors_have_the_bits_of_a_single_process(two, client):
     assert [body for _, _, body in answers] == expected
 
 
-def test_whichever_front_is_asked_counts_for_all(two):
+def test_whichever_worker_is_asked_counts_for_all(two):
     address = two[1]
     before = metric(address, OK)
     with ThreadPoolExecutor(8) as clients:
@@ -109,7 +109,7 @@ def test_whichever_front_is_asked_counts_for_all(two):
     assert {metric(address, OK) for _ in range(10)} == {before + 60}
     assert metric(address, 'swin_inference_runs_total{outcome="ok"}') >= before + 60
     assert metric(address, "swin_queue_capacity") == 512
-    assert metric(address, "swin_fronts") == 2
+    assert metric(address, "swin_workers") == 2
     assert metric(address, "swin_ready") == 1
 
 
@@ -180,19 +180,19 @@ def test_a_bad_file_changes_nothing(two, served):
     assert readiness(*two) == [200, 200]
 
 
-def test_a_front_that_is_killed_is_replaced(two):
+def test_a_worker_that_is_killed_is_replaced(two):
     process, address = two
-    every = fronts(process)
+    every = workers(process)
     counted = metric(address, OK)
-    restarts = metric(address, "swin_front_restarts_total")
+    restarts = metric(address, "swin_worker_restarts_total")
     os.kill(every[0], signal.SIGKILL)
     statuses = {post(address, jpeg("coffee"))[0] for _ in range(10)}
     assert statuses == {200}  # by the other one
-    eventually(lambda: metric(address, "swin_fronts") == 2)
-    assert metric(address, "swin_front_restarts_total") == restarts + 1
+    eventually(lambda: metric(address, "swin_workers") == 2)
+    assert metric(address, "swin_worker_restarts_total") == restarts + 1
     eventually(lambda: metric(address, OK) == counted + 10)
     assert readiness(*two) == [200, 200]
-    assert len(set(fronts(process)) - set(every)) == 1
+    assert len(set(workers(process)) - set(every)) == 1
 
 
 def test_an_engine_that_says_nothing_is_not_ready(two):
@@ -206,7 +206,7 @@ def test_an_engine_that_says_nothing_is_not_ready(two):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stops_with_status_0_and_leaves_nobody(artifact, number):
     with running(model=artifact, workers=2) as (process, address):
-        every = fronts(process)
+        every = workers(process)
         assert post(address, jpeg("coffee"))[0] == 200
         process.send_signal(number)
         assert process.wait(SOON) == 0
@@ -224,7 +224,7 @@ def test_a_stop_under_load_loses_nothing(artifact, drain_seconds):
 
 def test_a_second_signal_ends_all_at_once(artifact):
     with running(model=artifact, workers=2, drain_seconds=60) as (process, address):
-        every = fronts(process)
+        every = workers(process)
         process.send_signal(signal.SIGTERM)
         eventually(lambda: set(readiness(process, address)) == {503})
         assert post(address, jpeg("coffee"))[0] == 200
@@ -233,9 +233,9 @@ def test_a_second_signal_ends_all_at_once(artifact):
     eventually(lambda: not any(map(is_there, every)))
 
 
-def test_fronts_do_not_outlive_the_engine(artifact):
+def test_workers_do_not_outlive_the_engine(artifact):
     with running(model=artifact, workers=2) as (process, _):
-        every = fronts(process)
+        every = workers(process)
         process.kill()
         eventually(lambda: not any(map(is_there, every)))
 
@@ -246,7 +246,7 @@ def test_fronts_do_not_outlive_the_engine(artifact):
 )
 def test_an_engine_that_cannot_go_on_ends_all(artifact, fault, statuses):
     with trial.faulty(model=artifact, workers=2) as (process, address):
-        every = fronts(process)
+        every = workers(process)
         seen = trial.meet(fault, process, address)
         assert seen.status in statuses
         assert process.wait(SOON) == (-signal.SIGSEGV if fault == "run crashes" else 1)
@@ -265,7 +265,7 @@ def test_a_run_that_fails_costs_its_own_request_alone(artifact, fault):
     assert seen.ended is None
 
 
-def test_the_fronts_of_a_hung_engine_are_not_ready_and_queue_no_more_than_they_may(artifact):
+def test_the_workers_of_a_hung_engine_are_not_ready_and_queue_no_more_than_they_may(artifact):
     limits = {"max_queue_size": 4, "max_images_per_request": 1, "streams": 1}
     patience = {"request_timeout_s": 6, "stall_exit_s": 60, "shutdown_grace_s": 1}
     program = ("-c", HANGS)
@@ -275,7 +275,7 @@ def test_the_fronts_of_a_hung_engine_are_not_ready_and_queue_no_more_than_they_m
             answers = [clients.submit(post, address, white) for _ in range(40)]
             eventually(lambda: set(readiness(process, address)) == {503})
             statuses = Counter(answer.result()[0] for answer in answers)
-        # each front has 2 lanes and lets 2 images wait
+        # each worker has 2 lanes and lets 2 images wait
         assert set(statuses) == {429, 504}
         assert statuses[504] <= 8
 
@@ -328,8 +328,8 @@ def test_a_port_that_is_taken_is_one_line(artifact):
     assert "already in use" in line
 
 
-def test_a_front_that_cannot_start_ends_all(artifact, tmp_path):
+def test_a_worker_that_cannot_start_ends_all(artifact, tmp_path):
     (tmp_path / "httpcore2.py").write_text("raise ImportError")
     environment = {"SWIN_MODEL": str(artifact), "PYTHONPATH": str(tmp_path), "SWIN_WORKERS": "2"}
     code, line = failed("--allow-image-urls", "--image-url-hosts=*", **environment)
-    assert (code, line) == (1, "swin-embed: a front process ended with status 1 before it served")
+    assert (code, line) == (1, "swin-embed: a worker process ended with status 1 before it served")

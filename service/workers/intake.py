@@ -1,4 +1,4 @@
-"""The engine's side of the front processes: takes the pixels they share, gives the vectors back."""
+"""The engine's side of the workers: takes the pixels they share and gives the vectors back."""
 
 import contextlib
 import logging
@@ -15,31 +15,32 @@ from functools import partial
 from model_export.model_card import ModelCard
 from service.embedder import Embedder
 from service.errors import ServiceError
-from service.resources import FrontPlan
-from service.shared_pixels import Layout, SharedPixels
+from service.resources import WorkerPlan
 from service.waiting import Embedding, Job
+from service.workers.shared_pixels import Layout, SharedPixels
 
 COUNT = struct.Struct("I")
-"""What a front sends on a lane: how many images wait in it."""
+"""What a worker sends on a lane: how many images wait in it."""
 
 DONE = b"\1"
 """What it gets back: their vectors are there, those of images that failed not finite."""
 
 BEAT_S = 0.5
+"""Between two heartbeats to the workers."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What a front process is told of an engine, beside the files it is handed.
+    """What a worker process is told of an engine, beside the files it is handed.
 
     Attributes:
         card: the model's.
         digest: of its file.
         provider: what runs it.
         layout: of the memory, whose descriptor comes first, a socket for each lane after it.
-        decode_threads: of the front; with 0 its lanes' threads decode.
+        decode_threads: of the worker; with 0 its lanes' threads decode.
         warm_run_s: seconds from handing in a batch to its vectors, if all lanes are full.
     """
 
@@ -51,14 +52,14 @@ class Offer:
     warm_run_s: float
 
 
-class Hatch:
-    """A lane's end in the engine; `pending` is what is left of the batch that it waits for."""
+class IntakeLane:
+    """The engine's end of a lane: takes a batch at a time, and answers when it is embedded."""
 
     def __init__(self, channel: socket.socket, shared: SharedPixels, lane: int) -> None:
         self.channel = channel
         self.pixels = shared.pixels[lane]  # [images, side, side, 3]
         self._vectors = shared.vectors[lane]  # [images, dim]
-        self._pending = 0
+        self._pending = 0  # images of the batch that have no vector yet
         self._lock = threading.Lock()
 
     def expect(self, count: int) -> None:
@@ -66,22 +67,22 @@ class Hatch:
         self._pending = count
 
     def give(self, row: int, future: Future[Embedding]) -> None:
-        """Put an image's vector where the front finds it, and tell it once all are there."""
+        """Put an image's vector where the worker finds it, and tell it once all are there."""
         failed = future.exception() is not None
         self._vectors[row] = math.nan if failed else future.result().vector
         with self._lock:
             self._pending -= 1
             left = self._pending
         if not left:
-            with contextlib.suppress(OSError):  # the front is gone
+            with contextlib.suppress(OSError):  # the worker is gone
                 self.channel.send(DONE)
 
 
 class Intake:
-    """Feeds an embedder with what the fronts hand in; `close` ends its threads.
+    """Feeds an embedder with what the workers hand in; `close` ends its threads.
 
-    All fronts' images are in one queue, oldest first: they have taken their turns in the fronts.
-    The memory of a front is let go of when its process has closed the lanes and its last image is
+    All workers' images are in one queue, oldest first: they have taken their turns in the workers.
+    The memory of a worker is let go of when its process has closed the lanes and its last image is
     done.
     """
 
@@ -98,27 +99,27 @@ class Intake:
         for thread in (self._taking, self._beating):
             thread.start()
 
-    def offer(self, plan: FrontPlan, fronts: int) -> tuple[Offer, list[int]]:
-        """Open lanes for a front process; what to tell it, and the files to hand it and close.
+    def offer(self, plan: WorkerPlan, workers: int) -> tuple[Offer, list[int]]:
+        """Open lanes for a worker process; what to tell it, and the files to hand it and close.
 
         Args:
             plan: how it is laid out.
-            fronts: how many of them there are.
+            workers: how many of them there are.
         """
         lanes = plan.lanes
         model, batcher = self.embedder.model, self.embedder.batcher
         card = model.card
         layout = Layout(lanes, self.embedder.max_batch_size, card.image_size, card.embedding_dim)
         shared = SharedPixels.create(layout)
-        shared.say_well(well=self.embedder.healthy())
+        shared.beat(healthy=self.embedder.healthy())
         descriptors = [shared.descriptor]
         self._memories[shared] = lanes
         for lane in range(lanes):
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             descriptors.append(theirs.detach())
-            hatch = Hatch(ours, shared, lane)
-            self._selector.register(ours, selectors.EVENT_READ, (hatch, shared))
-        warm_run_s = batcher.warm_run_s * math.ceil(fronts * lanes / batcher.streams)
+            lane_end = IntakeLane(ours, shared, lane)
+            self._selector.register(ours, selectors.EVENT_READ, (lane_end, shared))
+        warm_run_s = batcher.warm_run_s * math.ceil(workers * lanes / batcher.streams)
         offer = Offer(card, model.digest, model.provider, layout, plan.decode_threads, warm_run_s)
         return offer, descriptors
 
@@ -139,21 +140,21 @@ class Intake:
                 if key.data is not None:
                     self._take(*key.data)
 
-    def _take(self, hatch: Hatch, shared: SharedPixels) -> None:
+    def _take(self, lane_end: IntakeLane, shared: SharedPixels) -> None:
         """Queue the images that wait in a lane; forget a lane that was closed."""
         try:
-            message = hatch.channel.recv(COUNT.size)
+            message = lane_end.channel.recv(COUNT.size)
         except OSError:
             message = b""
         if not message:
-            self._selector.unregister(hatch.channel)
-            hatch.channel.close()
+            self._selector.unregister(lane_end.channel)
+            lane_end.channel.close()
             self._memories[shared] -= 1
             if not self._memories[shared]:
                 del self._memories[shared]
             return
         (count,) = COUNT.unpack(message)
-        hatch.expect(count)
+        lane_end.expect(count)
         batcher = self.embedder.batcher
         try:
             jobs = batcher.admit(count, math.inf)
@@ -165,13 +166,13 @@ class Intake:
         else:
             for job in jobs:
                 job.request = self._in_order
-            batcher.put_batch(jobs, hatch.pixels[:count])
+            batcher.put_batch(jobs, lane_end.pixels[:count])
         for row, job in enumerate(jobs):
-            job.future.add_done_callback(partial(hatch.give, row))
+            job.future.add_done_callback(partial(lane_end.give, row))
 
     def _beat(self) -> None:
-        """Tell all fronts, again and again, whether the engine makes progress."""
+        """Tell all workers, again and again, whether the engine makes progress."""
         while not self._ended.wait(BEAT_S):
-            well = self.embedder.healthy() and self._taking.is_alive()
+            healthy = self.embedder.healthy() and self._taking.is_alive()
             for shared in tuple(self._memories):
-                shared.say_well(well=well)
+                shared.beat(healthy=healthy)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from model_export.model_card import PIXELS, ModelCard
-from service.devices import PROVIDERS, kind, number
+from service.gpu.devices import PROVIDERS, kind, number
 
 Providers = list[tuple[str, dict[str, str]]]
 """Execution providers in order of precedence, each with its options, as onnxruntime takes them."""

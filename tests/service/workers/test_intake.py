@@ -1,4 +1,4 @@
-"""The engine and a front in one process: the memory, the lanes and the intake are the real ones."""
+"""The engine and a worker in one process; the memory, the lanes and the intake are real."""
 
 import math
 import os
@@ -9,12 +9,12 @@ import pytest
 
 from service.embedder import Embedder
 from service.errors import EngineError, NotReady
-from service.intake import Intake
 from service.metrics import Metrics
 from service.model import Model
-from service.remote import Offers, RemoteModel
-from service.resources import FrontPlan
+from service.resources import WorkerPlan
 from service.settings import Settings
+from service.workers.intake import Intake
+from service.workers.remote import Offers, RemoteModel
 from tests.images import encode, noise
 from tests.service.test_connections import eventually
 
@@ -32,20 +32,20 @@ def engine(artifact, request):
 
 @pytest.fixture
 def attach(engine):
-    """Front ends of the engine, as many as it is called."""
+    """Workers of the engine, a new one at each call."""
     made = []
 
-    def front(intake: Intake = engine) -> Embedder:
+    def worker(intake: Intake = engine) -> Embedder:
         offers = Offers()
-        offer, descriptors = intake.offer(FrontPlan(lanes=3, decode_threads=0), 2)
-        # As if they had come over a line: numbers of its own for the same files.
+        offer, descriptors = intake.offer(WorkerPlan(lanes=3, decode_threads=0), 2)
+        # As if they had come from another process: numbers of its own for the same files.
         offers.put(offer, [os.dup(one) for one in descriptors])
         for one in descriptors:
             os.close(one)
         made.append(Embedder(Settings(), Metrics(), offers.load))
         return made[-1]
 
-    yield front
+    yield worker
     for one in made:
         one.close()
 
@@ -56,18 +56,18 @@ def vectors(embedder: Embedder, files) -> list[np.ndarray]:
 
 def test_vectors_have_the_bits_of_the_engine_s_own(engine, attach):
     expected = vectors(engine.embedder, FILES)
-    for front in (attach(), attach()):
-        assert np.array_equal(vectors(front, FILES), expected)
+    for worker in (attach(), attach()):
+        assert np.array_equal(vectors(worker, FILES), expected)
 
 
-def test_fronts_that_come_at_once_get_their_own_vectors(engine, attach):
+def test_workers_that_come_at_once_get_their_own_vectors(engine, attach):
     expected = vectors(engine.embedder, FILES)
-    fronts = [attach() for _ in range(3)]
+    workers = [attach() for _ in range(3)]
     answers = {}
 
     def ask(number: int) -> None:
         turned = FILES[number:] + FILES[:number]
-        answers[number] = vectors(fronts[number], turned)
+        answers[number] = vectors(workers[number], turned)
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(3)]
     for thread in threads:
@@ -78,14 +78,14 @@ def test_fronts_that_come_at_once_get_their_own_vectors(engine, attach):
         assert np.array_equal(answer, expected[number:] + expected[:number])
 
 
-def test_a_front_knows_the_model_and_has_none(engine, attach):
-    front, model = attach(), engine.embedder.model
-    assert front.model == RemoteModel(model.card, model.digest, model.provider)
-    assert front.healthy()
+def test_a_worker_knows_the_model_and_has_none(engine, attach):
+    worker, model = attach(), engine.embedder.model
+    assert worker.model == RemoteModel(model.card, model.digest, model.provider)
+    assert worker.healthy()
 
 
 def test_a_run_that_fails_fails_its_images_alone(attach, monkeypatch):
-    front = attach()
+    worker = attach()
     run = Model.run
 
     def flaky(self, pixels, *arguments):
@@ -95,43 +95,43 @@ def test_a_run_that_fails_fails_its_images_alone(attach, monkeypatch):
 
     monkeypatch.setattr(Model, "run", flaky)
     white = np.full((32, 32, 3), 255, np.uint8)
-    (future,) = front.submit([white], math.inf)
+    (future,) = worker.submit([white], math.inf)
     with pytest.raises(NotReady):
         future.result()
-    assert front.batcher.last_run_failed
-    assert front.healthy()  # a run that succeeds makes it so
-    assert len(vectors(front, FILES)) == len(FILES)
+    assert worker.batcher.last_run_failed
+    assert worker.healthy()  # a run that succeeds makes it so
+    assert len(vectors(worker, FILES)) == len(FILES)
 
 
-def test_a_front_whose_first_image_fails_is_not_made(attach, monkeypatch):
+def test_a_worker_whose_first_image_fails_is_not_made(attach, monkeypatch):
     monkeypatch.setattr(Model, "run", lambda self, *_: np.full((1, 128), np.nan, np.float32))
     with pytest.raises(EngineError):
         attach()
 
 
-def test_a_front_is_not_healthy_when_the_engine_is_not(engine, attach, monkeypatch):
-    front = attach()
-    assert front.healthy()
+def test_a_worker_is_not_healthy_when_the_engine_is_not(engine, attach, monkeypatch):
+    worker = attach()
+    assert worker.healthy()
     monkeypatch.setattr(engine.embedder, "healthy", lambda: False)
-    eventually(lambda: not front.healthy())
+    eventually(lambda: not worker.healthy())
     monkeypatch.undo()
-    eventually(front.healthy)
+    eventually(worker.healthy)
 
 
-def test_the_memory_of_a_front_that_left_is_let_go_of(engine, attach):
-    front, other = attach(), attach()
+def test_the_memory_of_a_worker_that_left_is_let_go_of(engine, attach):
+    worker, other = attach(), attach()
     assert len(engine._memories) == 2
-    front.close()
+    worker.close()
     eventually(lambda: len(engine._memories) == 1)
     assert len(vectors(other, FILES)) == len(FILES)
 
 
-def test_a_front_ends_when_the_engine_does(engine, attach, monkeypatch):
+def test_a_worker_ends_when_the_engine_does(engine, attach, monkeypatch):
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     intake = Intake(engine.embedder)
-    front = attach(intake)
+    worker = attach(intake)
     intake.close()
-    (future,) = front.submit([FILES[0]], math.inf)
+    (future,) = worker.submit([FILES[0]], math.inf)
     with pytest.raises(NotReady):
         future.result()
-    eventually(lambda: not front.alive())
+    eventually(lambda: not worker.alive())

@@ -3,8 +3,8 @@ import os
 import numpy as np
 import pytest
 
-from service import shared_pixels
-from service.shared_pixels import Layout, SharedPixels
+from service.workers import shared_pixels
+from service.workers.shared_pixels import Layout, SharedPixels
 
 LAYOUT = Layout(lanes=3, images=2, side=5, dim=7)
 
@@ -25,26 +25,26 @@ def test_what_one_writes_the_other_reads(both):
     vectors = random.normal(size=(3, 2, 7)).astype(np.float32)
     one.pixels[:] = pixels
     other.vectors[:] = vectors
-    one.say_well(well=True)
+    one.beat(healthy=True)
     assert np.array_equal(other.pixels, pixels)
     assert np.array_equal(one.vectors, vectors)
-    assert other.well()
+    assert other.healthy()
 
 
 def test_the_engine_is_well_when_it_says_so(both):
     one, other = both
-    assert not other.well()
-    one.say_well(well=True)
-    assert other.well()
-    one.say_well(well=False)
-    assert not other.well()
+    assert not other.healthy()
+    one.beat(healthy=True)
+    assert other.healthy()
+    one.beat(healthy=False)
+    assert not other.healthy()
 
 
 def test_an_engine_that_says_nothing_is_not_well(both, monkeypatch):
     one, other = both
-    monkeypatch.setattr(shared_pixels, "WELL_S", 0.0)
-    one.say_well(well=True)
-    assert not other.well()
+    monkeypatch.setattr(shared_pixels, "BEAT_LASTS_S", 0.0)
+    one.beat(healthy=True)
+    assert not other.healthy()
 
 
 def test_the_memory_has_no_name(both):

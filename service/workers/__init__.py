@@ -1,0 +1,1 @@
+"""`SWIN_WORKERS` above 1: worker processes accept and decode for the one that runs the model."""
