@@ -24,8 +24,8 @@ from service.api import (
     playground,
 )
 from service.api.auth import authorise
+from service.api.direct import Direct
 from service.api.middleware import Bounded, Observed
-from service.api.refusal import Refusing
 from service.errors import StartError
 from service.lanes import Loaded
 from service.lifecycle import Lifecycle
@@ -112,9 +112,8 @@ def create_app(
     app.include_router(open_inference.probes)
     openapi.install(app)
     app.mount(docs.ASSETS, docs.files)
+    app.add_middleware(Direct, routes=[*embed.router.routes, *openai.router.routes])
     app.add_middleware(Bounded, limit=settings.max_request_bytes)
-    doors = {route.path: route for door in (embed, openai) for route in door.router.routes}
-    app.add_middleware(Refusing, doors=doors)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

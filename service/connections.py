@@ -20,6 +20,39 @@ https://httpd.apache.org/docs/2.4/mod/mod_reqtimeout.html
 """
 
 
+class Gathering:
+    """A transport that sends in one piece what is written to it in one turn of the event loop.
+
+    uvicorn writes the head of an answer and then its body. Each write may wake a client that takes
+    the core from the event loop, while all threads wait for its interpreter lock
+    (docs/decisions.md).
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._pieces: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the transport's own
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send this with what else is written in this turn."""
+        if not self._pieces:
+            self._loop.call_soon(self._send)
+        self._pieces.append(data)
+
+    def close(self) -> None:
+        """Send what was written, then close."""
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        if self._pieces:
+            self._transport.write(b"".join(self._pieces))
+            self._pieces.clear()
+
+
 class Connection(HttpToolsProtocol):
     """A connection that is closed when its client is too slow, says too much, or is one too many.
 
@@ -39,7 +72,7 @@ class Connection(HttpToolsProtocol):
         self._body_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, Gathering(transport, self.loop)))
         if len(self.connections) > self._limits.max_connections:
             self._refuse(NotReady("too many connections are open"), reason="too_many")
             return

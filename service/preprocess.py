@@ -202,6 +202,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
         rgb = Image.new("RGB", rgba.size, "white")
         rgb.paste(rgba, mask=rgba)  # alpha_composite would take three copies more
         return rgb
+    if image.mode == "RGB":
+        image.load()  # converting it would copy it
+        return image
     return image.convert("RGB")
 
 

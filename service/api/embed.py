@@ -12,7 +12,6 @@ from typing_extensions import Buffer
 
 from service.api.accept import best
 from service.api.answers import Upload, embed_all, embedder, encoding
-from service.api.direct import Direct
 from service.api.openapi import (
     EMBEDDING_ERRORS,
     EMBEDDING_HEADERS,
@@ -25,7 +24,7 @@ from service.errors import InvalidRequest, NotAcceptable, TooManyImages, Unsuppo
 from service.preprocess import SIGNATURE_BYTES, may_be_image
 from service.settings import Settings
 
-router = APIRouter(tags=["embed"], route_class=Direct)
+router = APIRouter(tags=["embed"])
 
 ACCEPTED = (
     "send an image (Content-Type: image/* or application/octet-stream) or multipart/form-data"

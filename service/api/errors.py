@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import orjson
 from fastapi import FastAPI, Request
@@ -27,12 +27,21 @@ logger = logging.getLogger(__name__)
 
 def install(app: FastAPI) -> None:
     """Give every error of the app its response, found by class."""
-    app.add_exception_handler(ServiceError, service_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(HTTPException, _http_exception)
-    app.add_exception_handler(ClientDisconnect, _client_left)
-    app.add_exception_handler(MemoryError, _no_memory)
+    for kind, handler in HANDLERS.items():
+        app.add_exception_handler(kind, handler)
     app.add_exception_handler(Exception, _internal_error)
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """The response to an error that an endpoint raised.
+
+    Raises:
+        Exception: the error, if it is a bug.
+    """
+    for kind, handler in HANDLERS.items():
+        if isinstance(error, kind):
+            return await handler(request, error)
+    raise error
 
 
 def error_response(
@@ -124,3 +133,12 @@ async def _internal_error(request: Request, error: Exception) -> Response:
             "X-Content-Type-Options": "nosniff",
         },
     )
+
+
+HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    ServiceError: service_error,
+    RequestValidationError: _validation_error,
+    HTTPException: _http_exception,
+    ClientDisconnect: _client_left,
+    MemoryError: _no_memory,
+}

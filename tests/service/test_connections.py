@@ -1,5 +1,6 @@
 """Clients that are slow, send too much, are too many, or leave: on real sockets."""
 
+import asyncio
 import json
 import socket
 import struct
@@ -11,6 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from service.connections import Gathering
 from tests.images import encode, noise
 from tests.service.test_main import SOON, get, running
 
@@ -93,6 +95,39 @@ def test_one_connection_too_many(address):
         refused += status == 503
     assert refused >= 5
     assert get(f"{address}/health/live") == 200
+
+
+class Wire:
+    """A transport that notes what is done to it."""
+
+    def __init__(self):
+        self.seen = []
+
+    def write(self, data):
+        self.seen.append(data)
+
+    def close(self):
+        self.seen.append("closed")
+
+    def is_closing(self):
+        return "closed" in self.seen
+
+
+def test_what_is_written_in_one_turn_is_sent_at_once():
+    async def answer_twice() -> list[object]:
+        wire = Wire()
+        gathering = Gathering(wire, asyncio.get_running_loop())
+        gathering.write(b"head ")
+        gathering.write(b"body")
+        assert wire.seen == []
+        await asyncio.sleep(0)
+        gathering.write(b"the last words")
+        assert not gathering.is_closing()
+        gathering.close()
+        await asyncio.sleep(0)
+        return wire.seen
+
+    assert asyncio.run(answer_twice()) == [b"head body", b"the last words", "closed"]
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_body(address):

@@ -208,6 +208,13 @@ def test_a_full_queue_refuses_those_who_would_be_let_in_and_nobody_else(serve, m
     assert answer.status_code == 429
 
 
+@pytest.mark.parametrize("path", ["/embed", "/v1/embeddings", "/v2/models/x/infer"])
+def test_an_engine_that_closes_refuses_a_request_once(client, path):
+    client.app.state.lifecycle.embedder.close()
+    assert client.post(path, content=b"").status_code == 503
+    assert samples(client)['swin_images_total{outcome="refused"}'] == 1
+
+
 def test_no_answer_in_time(serve):
     client = serve(request_timeout_s=1e-6)
     error(client.post("/embed", content=jpeg("coffee"), headers=JPEG), 504, "timeout")
