@@ -6,14 +6,15 @@ model file again.
 """
 
 import faulthandler
+import logging
+import os
 import sys
-
-from pydantic import ValidationError
-from pydantic_settings import CliApp
 
 from service import doctor, logs, memory, resources, server, tune
 from service.app import create_app
-from service.settings import Settings
+from service.command_line import SettingsError, misspelt, read
+
+logger = logging.getLogger("service")
 
 
 def main() -> int:
@@ -22,13 +23,13 @@ def main() -> int:
     if sys.argv[1:2] == ["tune"]:
         return tune.main(sys.argv[2:])
     try:
-        settings = CliApp.run(Settings)
-    except ValidationError as error:
-        for problem in error.errors():
-            setting = "SWIN_" + "_".join(map(str, problem["loc"])).upper()
-            print(f"{setting}: {problem['msg']}", file=sys.stderr)
+        settings = read(sys.argv[1:])
+    except SettingsError as error:
+        print(*error.problems, sep="\n", file=sys.stderr)
         return 2
     logs.configure(settings.log_format, settings.log_level)
+    for warning in misspelt(os.environ):
+        logger.warning(warning)
     memory.keep_large_blocks_apart()
     faulthandler.enable()  # a crash in native code then says in which thread, and where
     sys.setswitchinterval(resources.SWITCH_S)

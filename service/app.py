@@ -25,6 +25,7 @@ from service.api import (
 )
 from service.api.auth import authorise
 from service.api.direct import Direct
+from service.api.head import Head
 from service.api.middleware import Bounded, Observed
 from service.errors import StartError
 from service.lanes import Loaded
@@ -90,6 +91,7 @@ def create_app(
         title="swin-embed",
         summary="Swin Transformer image embeddings",
         lifespan=lifespan,
+        redirect_slashes=False,  # the host that a client names is not ours to send it to
         docs_url=None,  # api/docs.py serves it without a third host
         redoc_url=None,
         telemetry=traces.CONFIG,
@@ -112,6 +114,7 @@ def create_app(
     app.include_router(open_inference.probes)
     openapi.install(app)
     app.mount(docs.ASSETS, docs.files)
+    app.add_middleware(Head)
     app.add_middleware(Direct, routes=[*embed.router.routes, *openai.router.routes])
     app.add_middleware(Bounded, limit=settings.max_request_bytes)
     if settings.cors_origins:

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from pydantic import SecretStr, ValidationError
-from pydantic_settings import CliApp
+from pydantic import SecretStr
 
 from service import resources
+from service.command_line import SettingsError, misspelt, read
 from service.embedder import Embedder
 from service.errors import ArtifactError, DeviceError
 from service.gpu import devices
@@ -52,15 +52,13 @@ def examine(flags: Sequence[str] = ()) -> dict[str, Any]:
         "versions": versions(),
         "devices": {kind: devices.problem(kind) or "ok" for kind in devices.PROVIDERS},
         "gpus": gpus(),
+        "warnings": list(misspelt(os.environ)),
         "problems": [],
     }
     try:
-        settings = CliApp.run(Settings, cli_args=list(flags))
-    except ValidationError as error:
-        report["problems"] = [
-            f"SWIN_{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}"
-            for problem in error.errors()
-        ]
+        settings = read(flags)
+    except SettingsError as error:
+        report["problems"] = list(error.problems)
         return report
     report["settings"] = masked(settings)
     try:

@@ -7,6 +7,8 @@ import os
 import socket
 import struct
 
+from service.errors import StartError
+
 SO_ATTACH_FILTER = 26
 """asm-generic/socket.h; Python's `socket` has no name for it."""
 
@@ -21,15 +23,24 @@ async def listen(host: str, port: int) -> list[socket.socket]:
     """Sockets that listen at all addresses of a host.
 
     Raises:
-        OSError: one of them cannot be had.
+        StartError: one of them cannot be had.
     """
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
+    try:
+        server = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
+    except OSError as error:
+        raise StartError(f"SWIN_HOST, SWIN_PORT: {error.strerror}") from error
     listeners = [socket.socket(fileno=os.dup(one.fileno())) for one in server.sockets]
     server.close()
     for listener in listeners:
         listener.listen(BACKLOG)
     return listeners
+
+
+def url(listener: socket.socket) -> str:
+    """Where a socket listens, such as `http://127.0.0.1:8000`."""
+    host, port, *_ = listener.getsockname()
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def let_nobody_in(descriptor: int) -> None:

@@ -160,6 +160,8 @@ def may_be_image(head: bytes) -> bool:
 def _open(data: bytes, max_pixels: int) -> Image.Image:
     # Pillow's own guard against decompression bombs must not be lower than the operator's limit.
     Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, max_pixels)
+    if not data:
+        raise InvalidImage("the image is empty: it has no bytes")
     bombs.check(data)
     try:
         image = Image.open(bombs.MeteredFile(data), formats=FORMATS)

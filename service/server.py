@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from service.connections import Connection
 from service.errors import ArtifactError, DeviceError, EngineError, StartError
 from service.lifecycle import Lifecycle
-from service.listeners import let_nobody_in
+from service.listeners import let_nobody_in, listen, url
 from service.settings import Settings
 
 OTHER_FILES = 256
@@ -40,8 +40,6 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                host=settings.host,
-                port=settings.port,
                 http=Connection,
                 log_config=None,
                 access_log=False,
@@ -51,9 +49,24 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=round(settings.shutdown_grace_s),
             )
         )
+        self._host, self._port = settings.host, settings.port
         self._drain_seconds = settings.drain_seconds
         self._lifecycle: Lifecycle = app.state.lifecycle
         self._drained_at: float | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve on sockets that listen; without any, on those of the settings' address.
+
+        An address that cannot be had is the lifecycle's failure, before a model is loaded for it.
+        """
+        if sockets is None:
+            try:
+                sockets = await listen(self._host, self._port)
+            except StartError as error:
+                self._lifecycle.failure = error
+                return
+            logger.info("running on %s", url(sockets[0]))
+        await super().serve(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -10,6 +10,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from service.gpu import devices
 from service.gpu.providers import Growth, default_cache
 
+PREFIX = "SWIN_"
+
 
 def _split(value: object) -> object:
     return (
@@ -34,11 +36,14 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class Settings(BaseSettings):
     """Images to Swin Transformer embeddings over HTTP.
 
-    Each option can also be set in the environment: `--max-batch-size 8` is `SWIN_MAX_BATCH_SIZE=8`.
+    Each option can also be set in the environment: --max-batch-size 8 is SWIN_MAX_BATCH_SIZE=8.
+    Where both are given the option counts. Two more commands: `python -m service doctor` says what
+    would run here, or what is missing; `python -m service tune` times layouts of threads.
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="SWIN_",
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
         frozen=True,
         cli_prog_name="python -m service",
         cli_kebab_case=True,
@@ -51,7 +56,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 picks a free one")
 
     grpc_port: int | None = Field(
-        None, ge=0, le=65535, description="port of the gRPC door; 0 picks a free one (default: off)"
+        None, ge=0, le=65535, description="port for gRPC; 0 picks a free one (default: no gRPC)"
     )
 
     workers: Positive = Field(
@@ -77,8 +82,8 @@ class Settings(BaseSettings):
     )
     fixed_batch: bool = Field(
         False,
-        description="on a GPU, pad every run to max_batch_size, so that a vector has the same bits "
-        "whatever the load (default: to the next power of two)",
+        description="on a GPU, pad every run to max_batch_size instead of the next power of two, "
+        "so that a vector has the same bits whatever the load",
     )
     cuda_graphs: bool = Field(
         False,
@@ -156,31 +161,35 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _a_full_request_fits_the_queue(self) -> Self:
         if self.max_images_per_request > self.max_queue_size // self.workers:
-            shared = f" / workers ({self.workers})" if self.workers > 1 else ""
+            shared = f" / SWIN_WORKERS ({self.workers})" if self.workers > 1 else ""
             raise ValueError(
-                f"max_images_per_request ({self.max_images_per_request}) exceeds max_queue_size "
-                f"({self.max_queue_size}){shared}: such a request could never be admitted"
+                f"SWIN_MAX_IMAGES_PER_REQUEST ({self.max_images_per_request}) exceeds "
+                f"SWIN_MAX_QUEUE_SIZE ({self.max_queue_size}){shared}: such a request could never "
+                "be admitted"
             )
         return self
 
     @model_validator(mode="after")
     def _workers_can_do_it(self) -> Self:
         if self.workers > self.max_connections:
-            raise ValueError("some of the workers could not have a single connection")
+            raise ValueError(
+                f"SWIN_WORKERS ({self.workers}) exceeds SWIN_MAX_CONNECTIONS "
+                f"({self.max_connections}): some could not have a single connection"
+            )
         if self.workers > 1 and not hasattr(os, "memfd_create"):
-            raise ValueError("workers above 1 need Linux")
+            raise ValueError("SWIN_WORKERS above 1 needs Linux")
         if self.workers > 1 and self.grpc_port is not None:
-            raise ValueError("grpc_port needs workers=1: that door is in one process only")
+            raise ValueError("SWIN_GRPC_PORT needs SWIN_WORKERS=1: gRPC is in one process only")
         return self
 
     @model_validator(mode="after")
     def _images_come_from_somewhere(self) -> Self:
         if self.allow_image_urls and not self.image_url_hosts:
-            raise ValueError("allow_image_urls needs image_url_hosts")
+            raise ValueError("SWIN_ALLOW_IMAGE_URLS needs SWIN_IMAGE_URL_HOSTS")
         return self
 
     @model_validator(mode="after")
     def _metrics_are_protected_by_something(self) -> Self:
         if self.protect_metrics and not self.api_keys:
-            raise ValueError("protect_metrics needs api_keys")
+            raise ValueError("SWIN_PROTECT_METRICS needs SWIN_API_KEYS")
         return self

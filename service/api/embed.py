@@ -4,7 +4,7 @@ import io
 
 import orjson
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
@@ -40,6 +40,8 @@ JSON, RAW, NPY = "application/json", "application/octet-stream", "application/x-
 
 class EmbedQuery(BaseModel):
     """How the vectors should come."""
+
+    model_config = ConfigDict(extra="forbid")
 
     normalize: bool = Field(default=True, description="scale vectors to unit length")
     dtype: Dtype = Field(default="float32", description=DTYPES)
@@ -148,7 +150,11 @@ def _query(request: Request) -> EmbedQuery:
         return EmbedQuery.model_validate(dict(request.query_params))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise InvalidRequest(first["msg"], param=str(first["loc"][0])) from error
+        name = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            known = " and ".join(EmbedQuery.model_fields)
+            raise InvalidRequest(f"not a parameter; there are {known}", param=name) from error
+        raise InvalidRequest(first["msg"], param=name) from error
 
 
 async def _uploads(request: Request) -> list[Upload]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import orjson
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from model_export.model_card import ModelCard
@@ -40,7 +41,13 @@ IMAGE = {
 
 
 def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list) or not value:
+        raise PydanticCustomError(
+            "images", "send an image (a data URI or base64) or a list of them"
+        )
+    return value
 
 
 class EmbeddingsRequest(BaseModel):
@@ -51,7 +58,6 @@ class EmbeddingsRequest(BaseModel):
     input: Annotated[
         list[str],
         BeforeValidator(_listed),
-        Field(min_length=1),
         WithJsonSchema({"anyOf": [IMAGE, {"type": "array", "minItems": 1, "items": IMAGE}]}),
     ]
     model: str | None = Field(
@@ -59,7 +65,7 @@ class EmbeddingsRequest(BaseModel):
         description="the served model, if given",
         json_schema_extra={"enum": [MODEL_NAME, None]},
     )
-    encoding_format: Literal["float", "base64"] = Field(
+    encoding_format: Literal["float", "base64"] | None = Field(
         "float", description="base64 is of little-endian float32"
     )
     dimensions: int | None = Field(
@@ -67,7 +73,7 @@ class EmbeddingsRequest(BaseModel):
         description="the model's own, if given",
         json_schema_extra={"enum": [MODEL_DIMENSIONS, None]},
     )
-    modality: Literal["image"] = "image"
+    modality: Literal["image"] | None = "image"
     user: str | None = None
 
 
@@ -169,7 +175,7 @@ async def _parse(request: Request) -> EmbeddingsRequest:
 def _check(asked: EmbeddingsRequest, card: ModelCard) -> None:
     if asked.model not in {None, card.name}:
         raise ModelNotFound(
-            f"the model {asked.model!r} is not served; {card.name} is", param="model"
+            f"there is no model {asked.model!r}; the one served is {card.name!r}", param="model"
         )
     if asked.dimensions not in {None, card.embedding_dim}:
         raise InvalidRequest(

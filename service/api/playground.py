@@ -47,13 +47,13 @@ def _read(path: Path) -> File:
 FILES = {path.name: _read(path) for path in FOLDER.iterdir() if path.suffix in MEDIA_TYPES}
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
+@router.get("/")
 async def page(request: Request) -> Response:
     """The page."""
     return _answer(request, "index.html")
 
 
-@router.api_route("/playground/{name}", methods=["GET", "HEAD"])
+@router.get("/playground/{name}")
 async def file(request: Request, name: str) -> Response:
     """A file that the page loads."""
     return _answer(request, name)

@@ -18,11 +18,12 @@ def is_address(text: str) -> bool:
 
 
 def decode(text: str, param: str | None) -> bytes:
-    """The bytes in a data URI (RFC 2397) or in base64.
+    """The bytes in a data URI (RFC 2397) or in base64, with white space around it or not.
 
     Raises:
         InvalidRequest: it is neither, or empty.
     """
+    text = text.strip()
     uri = DATA_URI.match(text)
     data = text[uri.end() :] if uri else text
     try:

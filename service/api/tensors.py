@@ -61,8 +61,10 @@ def check_model(card: ModelCard, name: str, version: str) -> None:
         ModelNotFound: another model or version.
     """
     if name != card.name or version not in {"", VERSION}:
-        asked = f"{name!r}, version {version!r}," if version else f"{name!r}"
-        raise ModelNotFound(f"the model {asked} is not served; {card.name}, version {VERSION}, is")
+        asked = f"{name!r}, version {version!r}" if version else f"{name!r}"
+        raise ModelNotFound(
+            f"there is no model {asked}; the one served is {card.name!r}, version {VERSION!r}"
+        )
 
 
 def check_outputs(names: Sequence[str]) -> None:

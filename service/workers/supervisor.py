@@ -22,7 +22,7 @@ from service.embedder import Embedder
 from service.errors import EngineError, StartError
 from service.lanes import Loaded
 from service.lifecycle import Lifecycle
-from service.listeners import listen
+from service.listeners import listen, url
 from service.metrics import Metrics
 from service.settings import Settings
 from service.workers.handle import Handle, spawn
@@ -101,11 +101,9 @@ class Supervisor:
         """Serve until told to stop; why it ended, if that was not it."""
         try:
             self._listeners = await listen(self._settings.host, self._settings.port)
-        except OSError as error:
-            return StartError(f"SWIN_HOST, SWIN_PORT: {error.strerror}")
-        host, port, *_ = self._listeners[0].getsockname()
-        host = f"[{host}]" if ":" in host else host
-        logger.info("%d workers running on http://%s:%d", self._settings.workers, host, port)
+        except StartError as error:
+            return error
+        logger.info("%d workers running on %s", self._settings.workers, url(self._listeners[0]))
         self._loop = asyncio.get_running_loop()
         self._handle_signals()
         starting = asyncio.create_task(self._lifecycle.start())

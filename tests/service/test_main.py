@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -125,6 +126,15 @@ def test_a_setting_out_of_range():
     code, line = failed(SWIN_MAX_QUEUE_SIZE="-1")
     assert code == 2
     assert line.startswith("SWIN_MAX_QUEUE_SIZE: ")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_that_is_taken_is_one_line(artifact, workers):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code, line = failed("--port", port, SWIN_WORKERS=workers, SWIN_MODEL=str(artifact))
+    assert (code, line.startswith("swin-embed: SWIN_HOST, SWIN_PORT: ")) == (1, True), line
+    assert "already in use" in line
 
 
 def test_sighup_loads_the_model_again(artifact):

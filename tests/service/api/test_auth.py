@@ -64,7 +64,7 @@ def test_metrics_can_be_protected(serve):
 
 
 def test_protected_metrics_need_keys():
-    with pytest.raises(ValidationError, match="protect_metrics needs api_keys"):
+    with pytest.raises(ValidationError, match="SWIN_PROTECT_METRICS needs SWIN_API_KEYS"):
         Settings(protect_metrics=True)
 
 

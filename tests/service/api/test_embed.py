@@ -126,6 +126,12 @@ BAD = {
         400,
         "invalid_request",
     ),
+    "a form with an empty file": (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n\r\n--x--\r\n',
+        {"Content-Type": "multipart/form-data; boundary=x"},
+        422,
+        "invalid_image",
+    ),
     "a form that breaks off": (
         b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\nabc',
         {"Content-Type": "multipart/form-data; boundary=x"},
@@ -170,6 +176,18 @@ def test_too_many_images(serve, count):
 def test_normalize_must_be_a_boolean(client):
     answer = client.post("/embed?normalize=maybe", content=jpeg("coffee"), headers=JPEG)
     assert error(answer, 400, "invalid_request")["param"] == "normalize"
+
+
+def test_a_parameter_that_is_misspelt_is_not_ignored(client):
+    answer = client.post("/embed?normalise=false", content=jpeg("coffee"), headers=JPEG)
+    told = error(answer, 400, "invalid_request")
+    assert told["param"] == "normalise"
+    assert "normalize" in told["message"]
+
+
+def test_an_empty_file_is_told_as_such(client):
+    told = error(client.post("/embed", files=[("files", b"")]), 422, "invalid_image")
+    assert "empty" in told["message"]
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_back(serve, monkeypatch):
@@ -223,6 +241,11 @@ def test_no_answer_in_time(serve):
 def test_unknown_paths_and_methods_have_the_same_shape(client):
     error(client.get("/nothing"), 404, "not_found")
     error(client.delete("/embed"), 405, "method_not_allowed")
+
+
+def test_nobody_is_sent_elsewhere(client):
+    answer = client.post("/embed/", content=jpeg("coffee"), headers=JPEG | {"Host": "elsewhere"})
+    error(answer, 404, "not_found")
 
 
 @pytest.mark.parametrize("max_batch_size", [1, 8])

@@ -54,6 +54,7 @@ FORMS = {
     "without padding": lambda data: b64(data).rstrip("="),
     "URL-safe": lambda data: base64.urlsafe_b64encode(data).decode(),
     "in lines": lambda data: lines(b64(data)),
+    "with space around it": lambda data: f" {b64(data)} \n",
     "data URI": lambda data: "data:image/png;base64," + b64(data),
     "data URI with parameters": lambda data: "DATA:image/png;name=a.png;BASE64," + b64(data),
     "data URI without type": lambda data: "data:;base64," + b64(data),
@@ -85,6 +86,8 @@ WRONG = {
     "text": ({"input": "a photo of a cat"}, 400, "invalid_request", "input[0]"),
     "empty text": ({"input": [GOOD, ""]}, 400, "invalid_request", "input[1]"),
     "an empty data URI": ({"input": "data:,"}, 400, "invalid_request", "input[0]"),
+    "base64 with spaces": ({"input": GOOD[:8] + " " + GOOD[8:]}, 400)
+    + ("invalid_request", "input[0]"),
     "base64 of text": ({"input": [GOOD, b64(b"cat")]}, 422, "invalid_image", "input[1]"),
     "one bad of four": ({"input": [GOOD] * 3 + ["é"]}, 400, "invalid_request", "input[3]"),
     "a URL": ({"input": ["http://localhost/a.png"]}, 400, "invalid_request", "input[0]"),
@@ -107,6 +110,8 @@ def test_what_is_wrong_is_named(client, case):
     assert told["param"] == param
     if case == "unknown model":
         assert NAME in told["message"]
+    if case in {"input null", "no images"}:
+        assert "a data URI or base64" in told["message"]
     if case == "other dimensions":
         assert "cannot be cut" in told["message"]
 
@@ -117,6 +122,12 @@ def test_the_model_s_own_dimensions_may_be_named(client):
 
 def test_the_model_may_be_left_out(client):
     assert client.post("/v1/embeddings", json={"input": GOOD}).status_code == 200
+
+
+def test_what_may_be_left_out_may_be_null(client):
+    fields = ("model", "encoding_format", "dimensions", "modality", "user")
+    answer = client.post("/v1/embeddings", json={"input": GOOD} | dict.fromkeys(fields))
+    assert answer.json()["data"][0]["embedding"] == ask(client, GOOD).json()["data"][0]["embedding"]
 
 
 def test_a_form_is_not_json(client):
