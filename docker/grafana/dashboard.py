@@ -203,6 +203,17 @@ ROWS: dict[str, list[list[Panel]]] = {
                 ],
                 "bytes",
             ),
+            Panel(
+                "Worker processes",
+                [
+                    (gauge("swin_workers"), "serving {{instance}}"),
+                    (
+                        f"increase(swin_worker_restarts_total{{{SERVED}}}[1h])",
+                        "replaced in 1 h {{instance}}",
+                    ),
+                ],
+                text="only with SWIN_WORKERS above 1; one that is replaced has lost its connections",
+            ),
         ],
     ],
     "What comes in": [

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.metrics import Metrics
+from service.settings import Settings
+from service.workers.supervisor import Supervisor
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -41,7 +42,7 @@ def names() -> set[str]:
         "info": ["_info"],
         "histogram": ["_bucket", "_count", "_sum"],
     }
-    families = Metrics().registry.collect()
+    families = Supervisor(Settings(workers=2))._metrics.registry.collect()
     known = {f.name + suffix for f in families for suffix in suffixes[f.type]}
     return known | {
         "swin_gpu_memory_used_bytes",
