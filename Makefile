@@ -19,7 +19,7 @@ PRECISION ?= fp32
 SWIN_MODEL ?= models/$(NAME).onnx
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-peers setup setup-clients setup-scale setup-torch proto serve train evaluate test lint format hostile soak faults overload export lock clean
+.PHONY: help bench bench-peers bench-graph setup setup-clients setup-scale setup-torch proto serve train evaluate test lint format hostile soak faults overload export lock clean
 
 help:
 	@sed -n '3,6s/^# *//p' Makefile
@@ -122,8 +122,21 @@ overload: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks.overload
 	@$(BIN)/python -m benchmarks.abuse
 
-bench-peers: $(VENV)/.plots $(PEERS) $(BENCH_MODELS)
-	@$(BIN)/python -m benchmarks served --models $(BENCH_MODELS) --peers $(PEERS)
+# What people run today, transformers' network and its export, where there is torch to make them.
+TORCH := $(if $(wildcard $(VENV)/.torch),models/bench-torch/model.onnx)
+
+models/bench-torch/model.onnx: | $(VENV)/.torch
+	@$(BIN)/python -W ignore -m benchmarks.torch_swin $(BENCH_NAME) --output $(@D)
+
+# Some 25 minutes: 16 servers, 4 numbers of clients, 3 turns.
+bench-peers: $(VENV)/.plots $(PEERS) $(BENCH_MODELS) $(TORCH)
+	@$(if $(TORCH),,echo "torch is not installed, so it is not compared with; make setup-torch")
+	@$(BIN)/python -m benchmarks served --models $(BENCH_MODELS) --peers $(PEERS) $(TORCH:%/model.onnx=--torch %)
+
+# Our graphs beside torch's export and OpenVINO, without a service.
+bench-graph: $(PEERS) $(BENCH_MODELS) models/bench-torch/model.onnx
+	@$(PEERS) -m benchmarks.graph quantize models
+	@$(PEERS) -m benchmarks.graph measure models
 
 hostile: $(VENV)/.dev $(SWIN_MODEL)
 	@SWIN_MODEL=$(SWIN_MODEL) $(BIN)/python -W ignore -m tests.hostile
@@ -165,4 +178,4 @@ lock: $(BIN)/uv
 	@$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
 
 clean:
-	rm -rf $(VENV) models/*.onnx
+	rm -rf $(VENV) .venv-peers models/*.onnx models/bench-*

@@ -5,7 +5,7 @@ Pieces can be run one at a time; each adds to benchmarks/results.json, from whic
     ceilings   the model alone, and with decoding, without HTTP
     served     the service at 1, 8, 16 and 32 clients, beside the ceilings of the same minutes and
                the peers named with --peers
-    free       the service and naive FastAPI around a model that costs nothing
+    free       the service and its peers around a model that costs nothing
     photo      decoding a 12-megapixel photo
     report     the page and its plots, from what was measured
 """
@@ -16,12 +16,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import corpus, pieces, report, results
+from benchmarks import corpus, front, pieces, report, results
 
 PIECES = {
     "ceilings": pieces.ceilings,
     "served": pieces.served,
-    "free": pieces.free_model,
+    "free": front.piece,
     "photo": pieces.photo,
 }
 
@@ -39,18 +39,16 @@ def main() -> None:
     parser.add_argument(
         "--peers", type=Path, help="the python of an environment with requirements/peers.txt"
     )
+    parser.add_argument(
+        "--torch", type=Path, help="what benchmarks.torch_swin wrote, to be served beside fp32"
+    )
     options = parser.parse_args()
+    names = options.__dict__.pop("pieces")
     with tempfile.TemporaryDirectory() as folder:
         setup = pieces.Setup(
-            models=options.models,
-            images=corpus.write(Path(folder)),
-            folder=Path(folder),
-            repeats=options.repeats,
-            seconds=options.seconds,
-            clients=options.clients,
-            peers=options.peers,
+            folder=Path(folder), images=corpus.write(Path(folder)), **vars(options)
         )
-        for name in options.pieces:
+        for name in names:
             if name in PIECES:
                 results.add(name, PIECES[name](setup))
         report.write(results.read())

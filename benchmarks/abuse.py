@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import corpus, free, load, overload
-from benchmarks.servers import ROOT, running
+from benchmarks.servers import ROOT, carry_out, running
 
 SLOW = 200
 BROKEN_PER_S = 50
@@ -108,9 +108,9 @@ def main() -> None:
             plan = load.Plan(server.port, "/embed", images, vectors, GOOD, options.seconds)
             rounds: dict[str, list[dict[str, Any]]] = {"alone": [], "beside bad ones": []}
             for _ in range(options.repeats):
-                rounds["alone"].append(overload.run_module("benchmarks.load", asdict(plan)))
+                rounds["alone"].append(carry_out("benchmarks.load", asdict(plan)))
                 with attacked(server.port, images[0]):
-                    beside = overload.run_module("benchmarks.load", asdict(plan))
+                    beside = carry_out("benchmarks.load", asdict(plan))
                 rounds["beside bad ones"].append(beside)
             seen = _refusals(server.port)
     print(_table(rounds))

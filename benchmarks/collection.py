@@ -79,7 +79,7 @@ def main() -> None:
         images = sorted(folder.glob("*.jpg"))
         if options.repeats:
             few = images[: options.turn]
-            setup = Setup([options.model], few, folder, 1, options.seconds, [], None)
+            setup = Setup(folder, 1, options.seconds, images=few)
             ceiling = Ceiling(options.model, setup)
             rates = []
             for _ in range(options.repeats):

@@ -22,6 +22,7 @@ from service.preprocess import preprocess
 SIDE = 32
 PHOTO = (48, 48)
 CHANNELS = 3
+RECIPE = Preprocessing(resize=SIDE, crop=SIDE, mean=(0, 0, 0), std=(1, 1, 1))
 
 
 def write(path: Path) -> None:
@@ -44,7 +45,7 @@ def write(path: Path) -> None:
         embedding_dim=CHANNELS,
         image_size=SIDE,
         patch_size=4,
-        preprocessing=Preprocessing(resize=SIDE, crop=SIDE, mean=(0, 0, 0), std=(1, 1, 1)),
+        preprocessing=RECIPE,
         precision="fp32",
         weights=Weights(source="none", sha256=""),
         pretrained=False,
@@ -71,6 +72,6 @@ def requests(model: Path, folder: Path) -> tuple[list[str], list[list[float]]]:
         path = folder / f"small-{number}.jpg"
         path.write_bytes(data)
         images.append(str(path))
-        pixels = preprocess(data, loaded.card.preprocessing, PHOTO[0] * PHOTO[1]).pixels
+        pixels = preprocess(data, RECIPE, PHOTO[0] * PHOTO[1]).pixels
         vectors.append(loaded.run(pixels[None])[0].tolist())
     return images, vectors

@@ -7,39 +7,71 @@ could give: they share nothing. All are loaded in turn; the clients share the co
 """
 
 import argparse
-import statistics
+import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import free, layouts
+from benchmarks import free, layouts, report
 from benchmarks.load import Plan
-from benchmarks.pieces import under_load
-from benchmarks.servers import Layout, Server, running
+from benchmarks.pieces import Setup, medians, turn
+from benchmarks.servers import Layout, running
+
+CLIENTS = 16
+
+Rows = dict[str, dict[str, float]]
 
 
-def measure(
-    contenders: dict[str, Sequence[Layout]], plan: Plan, repeats: int
-) -> dict[str, list[dict[str, float]]]:
-    """What each contender did in each turn; its layouts are loaded at once, and share the clients.
+def piece(setup: Setup) -> Rows:
+    """Requests a second and latencies of the service and of FastAPI, and of peers if there are any.
+
+    Their names say what is sent: the image as it is, or in a form.
+    """
+    model = setup.folder / "free.onnx"
+    free.write(model)
+    images, vectors = free.requests(model, setup.folder)
+    plan = Plan(0, "", images, vectors, CLIENTS, setup.seconds)
+    return measure(_contenders(model, setup.peers), plan, setup.repeats)
+
+
+def _contenders(model: Path, python: Path | None) -> dict[str, Sequence[Layout]]:
+    ours = [layouts.ours(model) for _ in range(3)]
+    subject = layouts.Subject(model, free.RECIPE, python or Path(sys.executable))
+    everyone: dict[str, Sequence[Layout]] = {
+        "swin-embed, 1 process": ours[:1],
+        "swin-embed, SWIN_WORKERS=2": [layouts.ours(model, workers=2)],
+        "swin-embed, 2 services": ours[1:],
+        "swin-embed, 1 process, form": [replace(layouts.ours(model), form=True)],
+    }
+    peers = [layouts.naive(subject, workers=workers) for workers in (1, 2)]
+    if python:
+        for peer in (layouts.litserve, layouts.bentoml):
+            peers += [peer(subject, workers=workers) for workers in (1, 2)]
+    for layout in peers:
+        everyone[f"{layout.name}{', form' if layout.form else ''}"] = [layout]
+    everyone["FastAPI, 1 worker, form"] = [layouts.naive(subject, form=True)]
+    return everyone
+
+
+def measure(contenders: Mapping[str, Sequence[Layout]], plan: Plan, repeats: int) -> Rows:
+    """What contenders did, in turns; the layouts of one are loaded at once, and share the clients.
 
     Rates and wrong answers are of all its layouts together, latencies of the slowest.
     """
     turns = defaultdict(list)
     everyone = [layout for several in contenders.values() for layout in several]
     with running(everyone) as servers, ThreadPoolExecutor() as clients:
+        for server in servers:
+            server.pause()
         by_layout = dict(zip(map(id, everyone), servers, strict=True))
         for _ in range(repeats):
             for name, several in contenders.items():
                 share = replace(plan, clients=plan.clients // len(several))
-
-                def load(server: Server, share: Plan = share) -> dict[str, float]:
-                    return under_load(server.layout, server.port, share)
-
-                parts = list(clients.map(load, [by_layout[id(layout)] for layout in several]))
+                used = [by_layout[id(layout)] for layout in several]
+                parts = list(clients.map(turn, used, [share] * len(used)))
                 turns[name].append(
                     {
                         "images_per_s": sum(part["images_per_s"] for part in parts),
@@ -48,50 +80,22 @@ def measure(
                         "p99_ms": max(part["p99_ms"] for part in parts),
                     }
                 )
-    return turns
-
-
-def table(turns: dict[str, list[dict[str, float]]]) -> list[str]:
-    """Medians as lines of Markdown."""
-    lines = ["| | requests/s | p50 / p99 ms | wrong answers |", "| --- | --- | --- | --- |"]
-    for name, several in turns.items():
-        rate, p50, p99 = (
-            statistics.median(turn[key] for turn in several)
-            for key in ("images_per_s", "p50_ms", "p99_ms")
-        )
-        wrong = sum(turn["wrong"] for turn in several)
-        lines.append(f"| {name} | {rate:.0f} | {p50:.1f} / {p99:.1f} | {wrong:.0f} |")
-    return lines
+    return {name: medians(runs) for name, runs in turns.items()}
 
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--clients", type=int, default=16)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.front", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--seconds", type=float, default=3, help="of each measurement")
     parser.add_argument("--repeats", type=int, default=3, help="interleaved; medians are printed")
     parser.add_argument(
         "--peers", type=Path, help="the python of an environment with requirements/peers.txt"
     )
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        model = folder / "free.onnx"
-        free.write(model)
-        images, vectors = free.requests(model, folder)
-        ours = [layouts.ours(model) for _ in range(3)]
-        contenders: dict[str, Sequence[Layout]] = {
-            "swin-embed, 1 process": ours[:1],
-            "swin-embed, SWIN_WORKERS=2": [layouts.ours(model, workers=2)],
-            "swin-embed, 2 services": ours[1:],
-        }
-        if options.peers:
-            for workers in (1, 2):
-                for peer in (layouts.naive, layouts.litserve):
-                    layout = peer(model, options.peers, workers=workers)
-                    contenders[layout.name] = [layout]
-        plan = Plan(0, "", images, vectors, options.clients, options.seconds)
-        print("\n".join(table(measure(contenders, plan, options.repeats))))
+    with tempfile.TemporaryDirectory() as folder:
+        setup = Setup(folder=Path(folder), **vars(options))
+        print(report.free(piece(setup)))
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def _whole(path: Path, expected: Sequence[Vector], setup: Setup) -> Iterator[str
         _pipeline(path, [file.read_bytes() for file in files], setup) for _ in range(setup.repeats)
     ]
     with running([layout]) as (server,):
-        served = [under_load(layout, server.port, plan) for _ in range(setup.repeats)]
+        served = [under_load(server, plan) for _ in range(setup.repeats)]
     yield f"without HTTP: {statistics.median(pipeline):.1f} images/s"
     yield (
         f"served, {setup.clients} clients: "

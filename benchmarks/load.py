@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -33,7 +34,6 @@ class Plan:
         clients: connections.
         seconds: time that is measured, after a quarter of it to warm up.
         multipart: wrap each image in a form.
-        key: what holds the vectors in the answer's JSON.
     """
 
     port: int
@@ -43,7 +43,6 @@ class Plan:
     clients: int
     seconds: float
     multipart: bool = False
-    key: str = "embeddings"
 
 
 @dataclass(frozen=True)
@@ -70,16 +69,26 @@ class Load:
     wrong: int = 0
 
     def __post_init__(self) -> None:
-        self.requests = [_request(self.plan, Path(name).read_bytes()) for name in self.plan.images]
+        files = [Path(name).read_bytes() for name in self.plan.images]
+        multipart = self.plan.multipart
+        self.requests = [request(self.plan.target, one, multipart=multipart) for one in files]
         self.vectors = [np.array(vector) for vector in self.plan.vectors]
 
     def is_wrong(self, index: int, body: bytes) -> bool:
         """Whether an answer is not the expected vector: unit lengths make the product a cosine."""
-        answer = orjson.loads(body)
-        vector = np.array(answer[self.plan.key][0])
+        vector = np.array(orjson.loads(body)["embeddings"][0])
         expected = self.vectors[index]
         cosine = vector @ expected / np.linalg.norm(vector) / np.linalg.norm(expected)
         return not cosine >= LEAST_COSINE
+
+
+class Answer(NamedTuple):
+    """An HTTP answer; whether the connection closes after it; bytes that came after its body."""
+
+    status: int
+    closes: bool
+    body: bytes
+    surplus: int
 
 
 class Client(asyncio.Protocol):
@@ -106,14 +115,11 @@ class Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Collect an answer; when it is whole, tally it and send the next request."""
         self.buffer += data
-        head, gap, rest = self.buffer.partition(b"\r\n\r\n")
-        if not gap:
-            return
-        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
-        if len(rest) < length:
+        whole = answer(self.buffer)
+        if whole is None:
             return
         now = time.perf_counter()
-        self._tally(now, bool(head.split(b" ", 2)[1] == b"200"), bytes(rest))
+        self._tally(now, whole)
         self.buffer.clear()
         if now < self.load.until:
             self._send()
@@ -127,31 +133,37 @@ class Client(asyncio.Protocol):
         self.sent = time.perf_counter()
         self.transport.write(self.load.requests[self.index])
 
-    def _tally(self, now: float, ok: bool, body: bytes) -> None:
-        if not ok or (self.turn % CHECK_EVERY == 1 and self.load.is_wrong(self.index, body)):
+    def _tally(self, now: float, whole: Answer) -> None:
+        look = self.turn % CHECK_EVERY == 1
+        if whole.status != 200 or (look and self.load.is_wrong(self.index, whole.body)):
             self.load.wrong += 1
         elif self.load.began <= now <= self.load.until:
             self.load.latencies.append(now - self.sent)
 
 
-def _request(plan: Plan, image: bytes) -> bytes:
+def request(target: str, image: bytes, *, multipart: bool = False) -> bytes:
+    """A POST of an image, as it goes over the wire."""
     kind = b"image/jpeg"
-    if plan.multipart:
+    if multipart:
         kind = b"multipart/form-data; boundary=boundary"
         disposition = b'Content-Disposition: form-data; name="files"; filename="photo.jpg"'
-        image = b"--boundary\r\n%b\r\nContent-Type: image/jpeg\r\n\r\n%b\r\n--boundary--\r\n" % (
-            disposition,
-            image,
-        )
-    return (
-        b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b"
-        % (
-            plan.target.encode(),
-            kind,
-            len(image),
-            image,
-        )
-    )
+        part = b"--boundary\r\n%b\r\nContent-Type: image/jpeg\r\n\r\n%b\r\n--boundary--\r\n"
+        image = part % (disposition, image)
+    head = b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n"
+    return head % (target.encode(), kind, len(image)) + image
+
+
+def answer(data: bytes | bytearray) -> Answer | None:
+    """An answer, if it is whole."""
+    head, gap, rest = data.partition(b"\r\n\r\n")
+    if not gap:
+        return None
+    fields = head.lower()
+    length = int(fields.partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+    if len(rest) < length:
+        return None
+    closes = b"connection: close" in fields
+    return Answer(int(head.split(b" ", 2)[1]), closes, bytes(rest[:length]), len(rest) - length)
 
 
 async def run(plan: Plan) -> Measured:

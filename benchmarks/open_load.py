@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import load
+
 WARM_UP = 0.25
 """Share of the measured time that passes before it."""
 
@@ -120,16 +122,13 @@ class Client(asyncio.Protocol):
             self.tally.surplus += len(data)
             return
         self.buffer += data
-        head, gap, rest = self.buffer.partition(b"\r\n\r\n")
-        if not gap:
+        whole = load.answer(self.buffer)
+        if whole is None:
             return
-        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
-        if len(rest) < length:
-            return
-        self._answered(int(head.split(b" ", 2)[1]))
-        self.tally.surplus += len(rest) - length
+        self._answered(whole.status)
+        self.tally.surplus += whole.surplus
         self.buffer.clear()
-        if b"connection: close" in head.lower():
+        if whole.closes:
             self.transport.close()
         else:
             self.tally.free.append(self)
@@ -183,14 +182,6 @@ async def run(plan: Plan, requests: Sequence[bytes]) -> Measured:
     )
 
 
-def request(image: bytes) -> bytes:
-    """A POST of an image, as it goes over the wire."""
-    return (
-        b"POST /embed HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
-        b"Content-Length: %d\r\n\r\n%b" % (len(image), image)
-    )
-
-
 def _percentiles(seconds: list[float]) -> tuple[float, float]:
     if not seconds:
         return (float("nan"), float("nan"))
@@ -201,7 +192,7 @@ def _percentiles(seconds: list[float]) -> tuple[float, float]:
 def main() -> None:
     """Measure what standard input asks for."""
     plan = Plan(**json.load(sys.stdin))
-    requests = [request(Path(name).read_bytes()) for name in plan.images]
+    requests = [load.request("/embed", Path(name).read_bytes()) for name in plan.images]
     print(json.dumps(asdict(asyncio.run(run(plan, requests)))))
 
 

@@ -7,10 +7,8 @@ refusals and runs all want the same cores.
 """
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import corpus, free, open_load
-from benchmarks.servers import ROOT, Layout, running
+from benchmarks.servers import Layout, carry_out, running
 
 LOADS = (0.5, 1, 2, 5, 10)
 QUEUE = 64
@@ -73,7 +71,7 @@ def main() -> None:
                 for times in LOADS:
                     plan = open_load.Plan(server.port, images, times * capacity, options.seconds)
                     before, began = _cpu_s(server.process), time.perf_counter()
-                    measured = run_module("benchmarks.open_load", asdict(plan))
+                    measured = carry_out("benchmarks.open_load", asdict(plan))
                     took = time.perf_counter() - began
                     measured["service_cpu"] = (_cpu_s(server.process) - before) / took
                     rounds[times].append(measured)
@@ -102,22 +100,8 @@ def _capacity(port: int, images: Sequence[str], seconds: float) -> float:
     capacity = GUESS
     for _ in range(3):
         plan = open_load.Plan(port, list(images), 1.2 * capacity, seconds)
-        capacity = float(run_module("benchmarks.open_load", asdict(plan))["goodput"])
+        capacity = float(carry_out("benchmarks.open_load", asdict(plan))["goodput"])
     return capacity
-
-
-def run_module(module: str, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Have a load generator in a process of its own carry out a plan; what it measured."""
-    done = subprocess.run(
-        [sys.executable, "-m", module],
-        input=json.dumps(plan),
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        text=True,
-        check=True,
-    )
-    measured: dict[str, Any] = json.loads(done.stdout)
-    return measured
 
 
 def _cpu_s(process: int) -> float:

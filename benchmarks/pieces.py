@@ -1,9 +1,6 @@
 """The measurements: each is repeated, interleaved with what it is compared with; medians count."""
 
-import json
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -12,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import corpus, free, layouts
+from benchmarks import corpus, layouts
 from benchmarks.load import Plan
-from benchmarks.servers import ROOT, Layout, Server, running
+from benchmarks.servers import Server, carry_out, running
 from service import model
 from service.preprocess import Pixels, preprocess
 from service.resources import usable_cores
@@ -22,20 +19,31 @@ from service.resources import usable_cores
 MANY = 10**9
 BUSY = "decode + model, a stream a core"
 LONE = "decode + model, one run on all cores"
-FREE_CLIENTS = 8
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What to measure, with what, how often and for how long."""
+    """What to measure, with what, how often and for how long.
 
-    models: Sequence[Path]
-    images: Sequence[Path]
+    Attributes:
+        folder: for files that are needed meanwhile.
+        repeats: turns, of which medians are kept.
+        seconds: of each measurement.
+        models: the artifacts to serve.
+        images: the files to send.
+        clients: their numbers.
+        peers: the Python of an environment with requirements/peers.txt, if there is one.
+        torch: what `benchmarks.torch_swin` wrote, if it is to be served too.
+    """
+
     folder: Path
     repeats: int
     seconds: float
-    clients: Sequence[int]
-    peers: Path | None
+    models: Sequence[Path] = ()
+    images: Sequence[Path] = ()
+    clients: Sequence[int] = ()
+    peers: Path | None = None
+    torch: Path | None = None
 
 
 class Ceiling:
@@ -60,6 +68,7 @@ class Ceiling:
         self._seconds = setup.seconds
         self._rates: dict[str, list[float]] = defaultdict(list)
         self.precision = loaded.card.precision
+        self.recipe = recipe
         self.vectors = [
             loaded.run(preprocess(file, recipe, MANY).pixels[None])[0].tolist() for file in files
         ]
@@ -111,7 +120,9 @@ def _served(path: Path, setup: Setup) -> tuple[str, dict[str, Any]]:
     ceiling = Ceiling(path, setup)
     everyone = [layouts.ours(path)]
     if setup.peers:
-        everyone += layouts.peers(path, setup.peers)
+        everyone += layouts.peers(layouts.Subject(path, ceiling.recipe, setup.peers))
+        if setup.torch and ceiling.precision == "fp32":
+            everyone += layouts.usual(setup.torch, ceiling.recipe, setup.peers)
     images = [str(image) for image in setup.images]
     plans = {
         clients: Plan(0, "", images, ceiling.vectors, clients, setup.seconds)
@@ -132,23 +143,6 @@ def _served(path: Path, setup: Setup) -> tuple[str, dict[str, Any]]:
     return ceiling.precision, {"ceiling": ceiling.medians(), "servers": rows}
 
 
-def free_model(setup: Setup) -> dict[str, Any]:
-    """Requests a second around a nearly free model: the body as it is, and as a form."""
-    path = setup.folder / "free.onnx"
-    free.write(path)
-    images, vectors = free.requests(path, setup.folder)
-    rows: dict[str, Any] = {}
-    for multipart in (False, True):
-        plan = Plan(0, "", images, vectors, FREE_CLIENTS, setup.seconds, multipart)
-        naive = layouts.naive(path, Path(sys.executable), form=multipart)
-        with running([layouts.ours(path), naive]) as servers:
-            measured = _interleaved(servers, {FREE_CLIENTS: plan}, setup.repeats)
-        for name, by_clients in measured.items():
-            form = "form" if multipart else "body"
-            rows[f"{name}, {form}"] = by_clients[str(FREE_CLIENTS)]
-    return rows
-
-
 def photo(setup: Setup) -> dict[str, Any]:
     """Milliseconds to decode and resize a 12-megapixel photo: whole, and as the service does."""
     recipe = model.load(setup.models[0], "cpu", 1).card.preprocessing
@@ -166,38 +160,40 @@ def _interleaved(
     servers: Sequence[Server],
     plans: Mapping[int, Plan],
     repeats: int,
-    between: Callable[[], None] = lambda: None,
+    between: Callable[[], None],
 ) -> dict[str, dict[str, Any]]:
     """Medians by server and number of clients; wrong answers are added up."""
+    for server in servers:
+        server.pause()
     found = defaultdict(list)
     for _ in range(repeats):
         between()
         for clients, plan in plans.items():
             for server in servers:
-                found[server.layout.name, clients].append(
-                    under_load(server.layout, server.port, plan)
-                )
+                found[server.layout.name, clients].append(turn(server, plan))
     rows: dict[str, dict[str, Any]] = defaultdict(dict)
     for (name, clients), runs in found.items():
-        row = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-        rows[name][str(clients)] = row | {"wrong": sum(run["wrong"] for run in runs)}
+        rows[name][str(clients)] = medians(runs)
     return rows
 
 
-def under_load(layout: Layout, port: int, plan: Plan) -> dict[str, float]:
-    """Put a load on a server, from a process of its own, and have what it measured."""
-    asked = asdict(plan) | {
-        "port": port,
-        "target": layout.target,
-        "multipart": plan.multipart or layout.form,
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load"],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=True,
-    )
-    measured: dict[str, float] = json.loads(done.stdout)
+def turn(server: Server, plan: Plan) -> dict[str, float]:
+    """Have a server that is paused work for a while; what was measured."""
+    server.resume()
+    measured = under_load(server, plan)
+    server.pause()
     return measured
+
+
+def under_load(server: Server, plan: Plan) -> dict[str, float]:
+    """Put a load on a server and have what it measured."""
+    layout = server.layout
+    form = plan.multipart or layout.form
+    asked = {"port": server.port, "target": layout.target, "multipart": form}
+    return carry_out("benchmarks.load", asdict(plan) | asked)
+
+
+def medians(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Medians of what was measured; but wrong answers are added up."""
+    row = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    return row | {"wrong": sum(run["wrong"] for run in runs)}

@@ -2,14 +2,18 @@
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 START_S = 90
@@ -41,6 +45,16 @@ class Server:
     process: int
     ready_s: float
 
+    def pause(self) -> None:
+        """Take the processor from it; parents first, as some watch their children."""
+        for process in _family(self.process):
+            os.kill(process, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Give it the processor back."""
+        for process in reversed(_family(self.process)):
+            os.kill(process, signal.SIGCONT)
+
     def resident_mb(self) -> float:
         """Memory that its processes hold, shared pages counted once for each, in MB."""
         return sum(_resident_kb(process) for process in _family(self.process)) / 1000
@@ -53,6 +67,20 @@ def running(layouts: Sequence[Layout]) -> Iterator[list[Server]]:
         yield [stack.enter_context(_running(layout)) for layout in layouts]
 
 
+def carry_out(module: str, plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Have a load generator in a process of its own carry out a plan; what it measured."""
+    done = subprocess.run(
+        [sys.executable, "-m", module],
+        input=json.dumps(plan),
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        text=True,
+        check=True,
+    )
+    measured: dict[str, Any] = json.loads(done.stdout)
+    return measured
+
+
 @contextlib.contextmanager
 def _running(layout: Layout) -> Iterator[Server]:
     port = _free_port()
@@ -63,7 +91,6 @@ def _running(layout: Layout) -> Iterator[Server]:
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
     )
     try:
         while not _answers(port, layout.ready):
@@ -72,8 +99,10 @@ def _running(layout: Layout) -> Iterator[Server]:
             time.sleep(0.01)
         yield Server(layout, port, process.pid, time.perf_counter() - started)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        # Parents first: they would start their children again.
+        for one in _family(process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, signal.SIGKILL)
         process.wait()
 
 
@@ -96,13 +125,15 @@ def _answers(port: int, path: str) -> bool:
 
 
 def _family(process: int) -> list[int]:
-    """A process and all that came of it; they share the session it was started in."""
-    found = []
+    """A process, its children, theirs and so on; some peers give each a session of its own."""
+    children = defaultdict(list)
     for stat in PROC.glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            fields = stat.read_text().rpartition(")")[2].split()
-            if int(fields[3]) == process:
-                found.append(int(stat.parent.name))
+            parent = stat.read_text().rpartition(")")[2].split()[1]
+            children[int(parent)].append(int(stat.parent.name))
+    found = [process]
+    for one in found:
+        found += children[one]
     return found
 
 

@@ -1,5 +1,5 @@
 """The same model behind other servers, each as its documentation has it; see `benchmarks.layouts`.
 
-Each module runs in an environment that lacks this repository's dependencies, so they import nothing
+The modules run in an environment that lacks this repository's dependencies, so they import nothing
 of it: `pipeline.py` is the plain way from a file to a vector, which all of them share.
 """

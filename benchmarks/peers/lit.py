@@ -6,7 +6,7 @@ import litserve
 import numpy as np
 from fastapi import Request
 
-from benchmarks.peers.pipeline import BATCH, WORKERS, Pipeline
+from benchmarks.peers.pipeline import BATCH, WORKERS, Pipeline, decode
 
 
 class Embed(litserve.LitAPI):
@@ -18,7 +18,7 @@ class Embed(litserve.LitAPI):
 
     def decode_request(self, request: Request) -> np.ndarray:
         """A form with an image file to pixels; LitServe takes JSON or forms, no bare body."""
-        return self.pipeline.decode(request["files"].file.read())
+        return decode(request["files"].file.read())
 
     def batch(self, inputs: list[np.ndarray]) -> np.ndarray:
         """Images to one array."""

@@ -1,11 +1,10 @@
 """The artifact against transformers' SwinModel, on the same pixels and weights."""
 
-import re
-
 import numpy as np
 import onnxruntime
 import pytest
 
+from benchmarks import torch_swin
 from model_export.catalog import NANO, find
 from model_export.checkpoints.seeded import seeded
 from model_export.export import export
@@ -16,36 +15,6 @@ from tests.small_model import SMALL_MODEL
 pytestmark = pytest.mark.torch
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
-
-RENAMES = (
-    (r"^linear_embedding\.norm\.", "embeddings.norm."),
-    (r"^linear_embedding\.", "embeddings.patch_embeddings.projection."),
-    (r"^norm\.", "layernorm."),
-    (r"^stages\.", "encoder.layers."),
-    (r"\.norm1\.", ".layernorm_before."),
-    (r"\.norm2\.", ".layernorm_after."),
-    (r"\.attention\.relative", ".attention.relative_position_bias.relative"),
-    (r"\.attention\.projection\.", ".attention.o_proj."),
-)
-
-
-def renamed(tensors):
-    state = {}
-    for canonical, tensor in tensors.items():
-        if merging := re.match(r"stages\.(\d+)\.patch_merging\.(.*)", canonical):
-            # Theirs belongs to the stage that it ends, ours to the one that it starts.
-            name = f"encoder.layers.{int(merging[1]) - 1}.downsample.{merging[2]}"
-            state[name] = torch.from_numpy(tensor)
-            continue
-        name = canonical
-        for pattern, replacement in RENAMES:
-            name = re.sub(pattern, replacement, name)
-        if ".qkv." in name:
-            for part, third in zip("qkv", np.split(tensor, 3), strict=True):
-                state[name.replace(".qkv.", f".{part}_proj.")] = torch.from_numpy(third)
-        else:
-            state[name] = torch.from_numpy(tensor)
-    return state
 
 
 @pytest.mark.parametrize(
@@ -60,16 +29,7 @@ def renamed(tensors):
 def test_embedding_is_transformers(entry, weights, tmp_path):
     architecture, preprocessing = entry.architecture, entry.preprocessing
     checkpoint = weights(architecture)
-    config = transformers.SwinConfig(
-        image_size=architecture.image_size,
-        patch_size=architecture.patch_size,
-        embed_dim=architecture.channels,
-        depths=list(architecture.depths),
-        num_heads=list(architecture.heads),
-        window_size=architecture.windows[0],
-    )
-    model = transformers.SwinModel(config).eval()
-    model.load_state_dict(renamed(checkpoint.tensors), strict=True)
+    model = torch_swin.network(architecture, checkpoint.tensors)
     side = architecture.image_size
     pixels = np.random.default_rng(2).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
     images = (pixels / 255 - np.array(preprocessing.mean)) / np.array(preprocessing.std)
