@@ -212,7 +212,7 @@ ROWS: dict[str, list[list[Panel]]] = {
                         "replaced in 1 h {{instance}}",
                     ),
                 ],
-                text="only with SWIN_WORKERS above 1; one that is replaced has lost its connections",
+                text="only with SWIN_WORKERS above 1; one that ends takes its connections along",
             ),
         ],
     ],

@@ -3,45 +3,26 @@
 The same tensors, errors, keys, metrics and log line as over HTTP. Needs the `grpc` extra.
 """
 
-import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 from starlette.datastructures import State
 
 from model_export import __version__
 from model_export.model_card import EMBEDDING
-from service.api import answers, auth, tensors
-from service.api.middleware import log_request, request_id, server_timing
+from service.api import answers, tensors
+from service.api.grpc_calls import Trace, observed
+from service.api.grpc_health import SERVICE, Health, ready
 from service.api.proto import open_inference_pb2 as pb
 from service.api.tensors import Tensor
 from service.api.vectors import rows
 from service.embedder import Embedder
-from service.errors import InvalidRequest, ServiceError, StartError
-
-SERVICE = "inference.GRPCInferenceService"
-DOOR = "open_inference_grpc"
-WATCH_S = 1.0
-
-STATUS = {
-    400: grpc.StatusCode.INVALID_ARGUMENT,
-    401: grpc.StatusCode.UNAUTHENTICATED,
-    404: grpc.StatusCode.NOT_FOUND,
-    413: grpc.StatusCode.INVALID_ARGUMENT,
-    422: grpc.StatusCode.INVALID_ARGUMENT,
-    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    503: grpc.StatusCode.UNAVAILABLE,
-    504: grpc.StatusCode.DEADLINE_EXCEEDED,
-}
-
-Context = grpc.aio.ServicerContext[Any, Any]
-Trace = dict[str, Any]
-Message = TypeVar("Message")
+from service.errors import InvalidRequest, StartError
 
 logger = logging.getLogger(__name__)
 
@@ -71,26 +52,27 @@ async def start(service: State) -> grpc.aio.Server:
     }
     handlers = {
         name: grpc.unary_unary_rpc_method_handler(
-            _observed(service, method),
+            observed(service, method),
             request_deserializer=request.FromString,
             response_serializer=lambda response: response.SerializeToString(),
         )
         for name, (method, request) in methods.items()
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-    health_pb2_grpc.add_HealthServicer_to_server(_Health(service), server)
-    address = f"{settings.host}:{settings.grpc_port}"
+    health_pb2_grpc.add_HealthServicer_to_server(Health(service), server)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"{host}:{settings.grpc_port}"
     try:
         port = server.add_insecure_port(address)
     except RuntimeError as error:
         raise StartError(f"SWIN_GRPC_PORT: cannot listen on {address}") from error
     await server.start()
-    logger.info("gRPC running on %s:%d", settings.host, port)
+    logger.info("gRPC running on %s:%d", host, port)
     return server
 
 
 class _Door:
-    """The methods; what they raise is answered by `_observed`.
+    """The methods; what they raise is answered by `observed`.
 
     Each takes the request and the trace, in which it notes what the log line should tell.
     """
@@ -102,11 +84,11 @@ class _Door:
         return pb.ServerLiveResponse(live=True)
 
     async def server_ready(self, _: pb.ServerReadyRequest, __: Trace) -> pb.ServerReadyResponse:
-        return pb.ServerReadyResponse(ready=await _ready(self._service))
+        return pb.ServerReadyResponse(ready=await ready(self._service))
 
     async def model_ready(self, request: pb.ModelReadyRequest, _: Trace) -> pb.ModelReadyResponse:
         self._embedder(request.name, request.version)
-        return pb.ModelReadyResponse(ready=await _ready(self._service))
+        return pb.ModelReadyResponse(ready=await ready(self._service))
 
     async def server_metadata(
         self, _: pb.ServerMetadataRequest, __: Trace
@@ -160,91 +142,6 @@ class _Door:
         embedder: Embedder = self._service.lifecycle.embedder
         tensors.check_model(embedder.card, name, version)
         return embedder
-
-
-class _Health(health_pb2_grpc.HealthServicer):
-    """grpc.health.v1: serving is what ready is over HTTP; open to everyone."""
-
-    def __init__(self, service: State) -> None:
-        self._service = service
-
-    async def Check(  # noqa: N802 - the protocol's name
-        self, request: health_pb2.HealthCheckRequest, context: Context
-    ) -> health_pb2.HealthCheckResponse:
-        if request.service not in {"", SERVICE}:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no {request.service!r} here")
-        return await self._response()
-
-    async def Watch(  # noqa: N802 - the protocol's name
-        self, request: health_pb2.HealthCheckRequest, context: Context
-    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
-        if request.service not in {"", SERVICE}:
-            yield health_pb2.HealthCheckResponse(status="SERVICE_UNKNOWN")
-        told = None
-        while request.service in {"", SERVICE}:
-            response = await self._response()
-            if response != told:
-                yield response
-            told = response
-            await asyncio.sleep(WATCH_S)
-
-    async def _response(self) -> health_pb2.HealthCheckResponse:
-        serving = await _ready(self._service)
-        return health_pb2.HealthCheckResponse(status="SERVING" if serving else "NOT_SERVING")
-
-
-async def _ready(service: State) -> bool:
-    return await asyncio.to_thread(service.lifecycle.ready)
-
-
-OPEN = {"server_live", "server_ready"}
-
-
-def _observed(
-    service: State, method: Callable[[Any, Trace], Awaitable[Message]]
-) -> Callable[[Any, Context], Awaitable[Message]]:
-    """A method with what every request gets: key check, metrics, errors, trailers, log line."""
-
-    async def answer(request: Any, context: Context) -> Message:  # noqa: ANN401 - any request
-        given = dict(context.invocation_metadata() or ())
-        trace: Trace = {}
-        identifier = request_id(_text(given.get("x-request-id", "")))
-        status = 500
-        started = time.perf_counter()
-        service.metrics.in_flight.inc()
-        try:
-            if service.settings.api_keys and method.__name__ not in OPEN:
-                auth.check(service.settings, _bearer(_text(given.get("authorization", ""))))
-            response = await method(request, trace)
-            status = 200
-        except ServiceError as error:
-            status = error.status
-            service.metrics.observe_rejection(error.code)
-            message = f"{error.param}: {error.message}" if error.param else error.message
-            context.set_trailing_metadata((("x-request-id", identifier),))
-            await context.abort(STATUS[status], message)
-            raise  # abort has raised already
-        finally:
-            service.metrics.in_flight.dec()
-            seconds = time.perf_counter() - started
-            service.metrics.observe_request(DOOR, "POST", status, seconds, identifier)
-            log_request(identifier, DOOR, status, seconds, trace)
-        trailers = [("x-request-id", identifier)]
-        if "stages" in trace:
-            trailers.append(("server-timing", server_timing(trace["stages"])))
-        context.set_trailing_metadata(tuple(trailers))
-        return response
-
-    return answer
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else value
-
-
-def _bearer(header: str) -> bytes | None:
-    scheme, _, key = header.partition(" ")
-    return key.encode("latin-1", "replace") if scheme.lower() == "bearer" else None
 
 
 def _parameters(given: Mapping[str, pb.InferParameter]) -> dict[str, object]:

@@ -117,6 +117,14 @@ def test_the_standard_health_service(channel):
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
+def test_an_address_of_ipv6(artifact):
+    port = free_port()
+    settings = {"model": artifact, "host": "::1", "grpc_port": port}
+    with running(**settings), grpc.insecure_channel(f"[::1]:{port}") as channel:
+        assert infer(channel, images(jpeg("coffee")))[0].model_name == NAME
+
+
 def test_a_port_that_is_taken_is_said(artifact):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

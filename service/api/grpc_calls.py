@@ -1,0 +1,98 @@
+"""What every gRPC call gets: a key check, metrics, a status for errors, trailers, a log line."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc
+from starlette.datastructures import State
+
+from service.api import auth
+from service.api.middleware import log_request, request_id, server_timing
+from service.errors import ClientLeft, InternalError, NotReady, ServiceError
+
+DOOR = "open_inference_grpc"
+
+STATUS = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    404: grpc.StatusCode.NOT_FOUND,
+    413: grpc.StatusCode.INVALID_ARGUMENT,
+    422: grpc.StatusCode.INVALID_ARGUMENT,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    500: grpc.StatusCode.INTERNAL,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Trace = dict[str, Any]
+"""What a method notes for the log line and the trailers: `images`, `stages`."""
+
+Message = TypeVar("Message")
+
+logger = logging.getLogger(__name__)
+
+OPEN = {"server_live", "server_ready"}
+"""Methods that need no key."""
+
+
+def observed(
+    service: State, method: Callable[[Any, Trace], Awaitable[Message]]
+) -> Callable[[Any, Context], Awaitable[Message]]:
+    """A method as gRPC calls it, with all of that around it."""
+
+    async def answer(request: Any, context: Context) -> Message:  # noqa: ANN401 - any request
+        given = dict(context.invocation_metadata() or ())
+        trace: Trace = {}
+        identifier = request_id(_text(given.get("x-request-id", "")))
+        status = 500
+        started = time.perf_counter()
+        service.metrics.in_flight.inc()
+        try:
+            if service.settings.api_keys and method.__name__ not in OPEN:
+                auth.check(service.settings, _bearer(_text(given.get("authorization", ""))))
+            response = await method(request, trace)
+            status = 200
+        except asyncio.CancelledError:  # the client gave up, or its deadline passed
+            status = ClientLeft.status
+            raise
+        except Exception as error:
+            failure = error if isinstance(error, ServiceError) else _unforeseen(error)
+            status = failure.status
+            service.metrics.observe_rejection(failure.code)
+            message = f"{failure.param}: {failure.message}" if failure.param else failure.message
+            context.set_trailing_metadata((("x-request-id", identifier),))
+            await context.abort(STATUS[status], message)
+            raise  # abort has raised already
+        finally:
+            service.metrics.in_flight.dec()
+            seconds = time.perf_counter() - started
+            service.metrics.observe_request(DOOR, "POST", status, seconds, identifier)
+            log_request(identifier, DOOR, status, seconds, trace)
+        trailers = [("x-request-id", identifier)]
+        if "stages" in trace:
+            trailers.append(("server-timing", server_timing(trace["stages"])))
+        context.set_trailing_metadata(tuple(trailers))
+        return response
+
+    return answer
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+def _bearer(header: str) -> bytes | None:
+    scheme, _, key = header.partition(" ")
+    return key.encode("latin-1", "replace") if scheme.lower() == "bearer" else None
+
+
+def _unforeseen(error: Exception) -> ServiceError:
+    """What a caller is told of an error that is not the request's; the log has all of it."""
+    logger.error("a request failed", exc_info=error)
+    if isinstance(error, MemoryError):
+        return NotReady("there is not enough memory for the request now")
+    return InternalError("the service failed on this request")
