@@ -17,10 +17,9 @@ what makes the activation can take the division in for nothing. Afterwards what 
 adds to a layer's output on average is taken out of its bias (Nagel et al., 2019, arXiv:1906.04721).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +29,17 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from onnx_ir.tape import Tape
 
 from model_export.calibration import Pixels
+from model_export.linear_layers import (
+    Array,
+    LinearLayer,
+    array_of,
+    constant,
+    given,
+    name_of,
+    sharing_an_input,
+)
 from model_export.model_card import PIXELS
 
-Array = npt.NDArray[np.floating]
 MICROSOFT = "com.microsoft"
 """The domain of the operators that onnxruntime adds to ONNX's."""
 
@@ -50,31 +57,11 @@ class Seen:
     mean: Array
 
 
-@dataclass(frozen=True)
-class LinearLayer:
-    """x W + b, as the nodes of a graph: the product and, if there is a bias, its addition."""
-
-    name: str
-    nodes: tuple[ir.Node, ...]
-    weight: Array
-    bias: Array | None
-
-    @property
-    def input(self) -> ir.Value:
-        """The activation that is multiplied."""
-        return _given(self.nodes[0].inputs[0])
-
-    @property
-    def output(self) -> ir.Value:
-        """The result, with the bias added."""
-        return self.nodes[-1].outputs[0]
-
-
 def watched(model: ir.Model) -> ir.Model:
     """The model with three more outputs for every activation to quantise: what `Seen` holds."""
-    for name, layers in _sharing_an_input(model.graph).items():
+    for name, layers in sharing_an_input(model.graph).items():
         tape = Tape()
-        batch_and_tokens = _constant(model.graph, f"{name}/axes", np.array([0, 1]))
+        batch_and_tokens = constant(model.graph, f"{name}/axes", np.array([0, 1]))
         for fact, op_type in (
             ("lowest", "ReduceMin"),
             ("highest", "ReduceMax"),
@@ -110,13 +97,13 @@ def quantized(model: ir.Model, seen: Mapping[str, Seen]) -> ir.Model:
     """The model with integer linear layers; it takes the model's place."""
     graph = model.graph
     value_scales = _ValueScales(graph)
-    for name, layers in _sharing_an_input(graph).items():
+    for name, layers in sharing_an_input(graph).items():
         evened = _evening(layers, seen[name])
         if not (value_scales.take(layers, evened) or _normalisation_takes(graph, layers, evened)):
             evened = np.ones_like(evened)
         scale, zero = _grid(seen[name], evened)
-        scale_value = _constant(graph, f"{name}/scale", scale)
-        zero_value = _constant(graph, f"{name}/zero_point", zero)
+        scale_value = constant(graph, f"{name}/scale", scale)
+        zero_value = constant(graph, f"{name}/zero_point", zero)
         tape = Tape()
         activation = tape.op("QuantizeLinear", [layers[0].input, scale_value, zero_value])
         graph.insert_before(layers[0].nodes[0], tape.nodes)
@@ -124,16 +111,16 @@ def quantized(model: ir.Model, seen: Mapping[str, Seen]) -> ir.Model:
             weight, weight_scale = _whole_numbers(layer.weight * evened[:, None])
             inputs = [
                 activation,
-                _constant(graph, f"{layer.name}.weight/int8", weight),
+                constant(graph, f"{layer.name}.weight/int8", weight),
                 scale_value,
-                _constant(graph, f"{layer.name}.weight/scale", weight_scale),
+                constant(graph, f"{layer.name}.weight/scale", weight_scale),
                 zero_value,
             ]
             rounding = layer.weight - weight * weight_scale / evened[:, None]
             bias = seen[name].mean @ rounding + (0 if layer.bias is None else layer.bias)
             inputs += [
-                _constant(graph, f"{layer.name}.weight/zero_point", np.int8(0)),
-                _constant(graph, f"{layer.name}.bias/corrected", bias.astype(np.float32)),
+                constant(graph, f"{layer.name}.weight/zero_point", np.int8(0)),
+                constant(graph, f"{layer.name}.bias/corrected", bias.astype(np.float32)),
             ]
             tape = Tape()
             output = tape.op("MatMulIntegerToFloat", inputs, domain=MICROSOFT)
@@ -148,34 +135,8 @@ def quantized(model: ir.Model, seen: Mapping[str, Seen]) -> ir.Model:
     graph.opset_imports[MICROSOFT] = 1
     RemoveUnusedNodesPass()(model)
     for value in [v for v in graph.initializers.values() if not v.uses()]:
-        graph.initializers.pop(_named(value))
+        graph.initializers.pop(name_of(value))
     return model
-
-
-def _linear_layers(graph: ir.Graph) -> Iterator[LinearLayer]:
-    """Products of tokens with constant matrices, but for the linear embedding's."""
-    for product in graph:
-        weight = product.inputs[1] if product.op_type == "MatMul" else None
-        if weight is None or weight.const_value is None or not weight.is_initializer():
-            continue
-        name = _named(weight).removesuffix(".weight")
-        if name == "linear_embedding.projection" or not name.startswith("stages."):
-            continue
-        (use, *_) = product.outputs[0].uses()
-        bias = use.node.inputs[1] if use.node.op_type == "Add" else None
-        nodes: tuple[ir.Node, ...] = (product,)
-        array = None
-        if bias is not None and bias.is_initializer() and _named(bias) == f"{name}.bias":
-            nodes, array = (product, use.node), _array(bias)
-        yield LinearLayer(name, nodes, _array(weight), array)
-
-
-def _sharing_an_input(graph: ir.Graph) -> dict[str, list[LinearLayer]]:
-    """Linear layers by the name of what enters them: a query, a key and a value enter together."""
-    found: dict[str, list[LinearLayer]] = {}
-    for layer in _linear_layers(graph):
-        found.setdefault(_named(layer.input), []).append(layer)
-    return found
 
 
 def _evening(layers: list[LinearLayer], seen: Seen) -> Array:
@@ -203,8 +164,8 @@ def _normalisation_takes(graph: ir.Graph, layers: list[LinearLayer], by: Array) 
     if len(layers[0].input.uses()) != len(layers):
         return False
     for place in (1, 2):
-        old = _given(normalisation.inputs[place])
-        new = _constant(graph, f"{_named(old)}/evened", (_array(old) / by).astype(np.float32))
+        old = given(normalisation.inputs[place])
+        new = constant(graph, f"{name_of(old)}/evened", (array_of(old) / by).astype(np.float32))
         normalisation.replace_input_with(place, new)
     return True
 
@@ -227,10 +188,10 @@ class _ValueScales:
         if product is None:
             return False
         for place in (3, 6):  # the scale of the weight, the bias
-            old = _given(product.inputs[place])
-            divided = (_array(old) / by).astype(np.float32)
+            old = given(product.inputs[place])
+            divided = (array_of(old) / by).astype(np.float32)
             product.replace_input_with(
-                place, _constant(self.graph, f"{_named(old)}/evened", divided)
+                place, constant(self.graph, f"{name_of(old)}/evened", divided)
             )
         return True
 
@@ -240,24 +201,3 @@ def _whole_numbers(weight: Array) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.
     largest = np.maximum(np.abs(weight).max(axis=0), np.finfo(np.float32).tiny)
     scale = largest / LARGEST_WEIGHT
     return np.rint(weight / scale).astype(np.int8), scale.astype(np.float32)
-
-
-def _constant(graph: ir.Graph, name: str, array: npt.NDArray[np.generic] | np.generic) -> ir.Value:
-    value = ir.val(name, const_value=ir.tensor(np.asarray(array), name=name))
-    graph.register_initializer(value)
-    return value
-
-
-# A value may have no tensor and no name, a node no input; those met here have them.
-
-
-def _array(value: ir.Value) -> Array:
-    return cast(ir.TensorProtocol, value.const_value).numpy()
-
-
-def _given(value: ir.Value | None) -> ir.Value:
-    return cast(ir.Value, value)
-
-
-def _named(value: ir.Value) -> str:
-    return cast(str, value.name)

@@ -1,55 +1,19 @@
-"""Many callers, few runs: the streams that take images from the queue and run the model on them."""
+"""Many callers, few runs: who may queue, and which stream takes which images next."""
 
-import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
-
-import numpy as np
-import numpy.typing as npt
 
 from service.errors import NotReady, RequestTimeout
 from service.preprocess import Pixels
-from service.waiting import Decode, Embedding, Job, Waiting
-
-logger = logging.getLogger(__name__)
-
-
-class RunObserver(Protocol):
-    """Told of each run that ended."""
-
-    def __call__(self, size: int, *, succeeded: bool) -> None: ...
-
-
-Run = Callable[[Sequence[Pixels], bool], npt.NDArray[np.float32]]
-"""Images, and whether the run is alone, to their vectors, float32 `[n, dim]`."""
-
-
-@dataclass(frozen=True)
-class Lane:
-    """What a stream runs its batches on; lanes may share a device.
-
-    The stream calls `prepare` before anything else; it gives the seconds that a warm run takes.
-    """
-
-    run: Run
-    device: str = "cpu"
-    prepare: Callable[[], float] = lambda: 0.0
-
-
-class Step(NamedTuple):
-    """What a stream is at, since when: it decodes an image or runs the model."""
-
-    runs: bool
-    since: float
+from service.stream import Lane, RunObserver, Stream
+from service.waiting import Decode, Job, Waiting
 
 
 class Batcher:
-    """A bounded queue in front of streams, threads that decode images and run the model on them.
+    """A bounded queue in front of streams, each a thread that decodes images and runs the model.
 
     A batch is what queued while the streams were busy: there is no timer unless `max_delay_s` asks
     for one. A place in the queue is taken by `admit`, before the image is decoded, and given back
@@ -73,29 +37,24 @@ class Batcher:
         max_delay_s: float = 0,
         on_run: RunObserver = lambda size, *, succeeded: None,
     ) -> None:
-        self._lanes = lanes
         self._max_batch_size = max_batch_size
         self._max_delay_s = max_delay_s
-        self._on_run = on_run
         self.waiting = Waiting(capacity)
         self._lock = threading.Lock()
         self._idle = {lane.device: threading.Condition(self._lock) for lane in lanes}
         self._closed = False
-        self._steps: dict[int, Step] = {}
+        self._on_run = on_run
         self.last_run_failed = False
         self.warm_run_s = 0.0
+        self._streams = [Stream(lane, self._alone, self._observe_run) for lane in lanes]
         self._threads: list[threading.Thread] = []
-        for number, lane in enumerate(lanes):
+        for number, stream in enumerate(self._streams):
             ready: Future[float] = Future()
-            self._threads.append(
-                threading.Thread(
-                    target=self._stream,
-                    args=(number, lane, ready),
-                    name=f"stream-{number}",
-                    daemon=True,
-                )
+            thread = threading.Thread(
+                target=self._serve, args=(stream, ready), name=f"stream-{number}", daemon=True
             )
-            self._threads[-1].start()
+            self._threads.append(thread)
+            thread.start()
             try:  # one at a time: GPUs record graphs only while nothing else runs
                 self.warm_run_s = max(self.warm_run_s, ready.result())
             except BaseException:
@@ -175,7 +134,7 @@ class Batcher:
     @property
     def busy(self) -> int:
         """Streams with a batch in hand, which they decode or run."""
-        return len(self._steps)
+        return sum(stream.step is not None for stream in self._streams)
 
     @property
     def alive(self) -> bool:
@@ -192,7 +151,7 @@ class Batcher:
 
     def _longest_s(self, *, runs: bool) -> float:
         now = time.monotonic()
-        steps = tuple(self._steps.values())
+        steps = [step for stream in self._streams if (step := stream.step) is not None]
         return max((now - step.since for step in steps if step.runs == runs), default=0.0)
 
     def close(self) -> None:
@@ -204,45 +163,25 @@ class Batcher:
         for thread in self._threads:
             thread.join()
 
-    def _stream(self, stream: int, lane: Lane, ready: Future[float]) -> None:
+    def _serve(self, stream: Stream, ready: Future[float]) -> None:
         try:
-            ready.set_result(lane.prepare())
+            ready.set_result(stream.lane.prepare())
         except BaseException as error:
             ready.set_exception(error)
             return
         while (jobs := self._take(stream)) is not None:
-            try:
-                self._work(stream, jobs)
-            except Exception:
-                waiting = sum(not job.future.done() for job in jobs)
-                logger.exception("a run of %d images failed", waiting)
-                self._observe_run(waiting, succeeded=False)
-            finally:  # nobody waits in vain, even if this thread ends here
-                for job in jobs:
-                    if not job.future.done():
-                        job.future.set_exception(_run_failed())
-                del self._steps[stream]
+            if stream.work(jobs) and jobs:
+                self._observe_pace(jobs)
 
-    def _work(self, stream: int, jobs: Sequence[Job]) -> None:
-        """Decode a batch, run the model on it and answer all whose images are sound."""
-        images = []
-        for job in jobs:
-            self._begin(stream, runs=False)
-            if (pixels := _pixels(job)) is not None:
-                images.append((job, pixels))
-        if images:
-            self._run(stream, images)
-        if jobs:
-            self._observe_pace(jobs)
+    def _alone(self) -> bool:
+        """Whether a run that begins now may use the cores of other streams."""
+        return self.waiting.depth == 0 and 2 * self.busy <= len(self._streams)
 
-    def _begin(self, stream: int, *, runs: bool) -> None:
-        self._steps[stream] = Step(runs, time.monotonic())
-
-    def _take(self, stream: int) -> list[Job] | None:
+    def _take(self, stream: Stream) -> list[Job] | None:
         """The next batch, less whoever has left or is too late; None once closed and empty."""
-        idle = self._idle[self._lanes[stream].device]
+        idle = self._idle[stream.lane.device]
         with self._lock:
-            while not self.waiting.queued or self._handed_on(self._lanes[stream].device):
+            while not self.waiting.queued or self._handed_on(stream.lane.device):
                 if self._closed and not self.waiting.queued:
                     return None
                 idle.wait()
@@ -253,7 +192,7 @@ class Batcher:
                     timeout=max(0.0, full_by - time.monotonic()),
                 )
             now = time.monotonic()
-            self._begin(stream, runs=False)
+            stream.begin(runs=False)
             jobs: list[Job] = []
             while self.waiting.queued and len(jobs) < self._max_batch_size:
                 job = self.waiting.next()
@@ -281,10 +220,13 @@ class Batcher:
     def _least_busy(self, *preferred: str) -> str:
         """The device with the fewest runs of those that have an idle stream."""
         if len(self._idle) == 1:
-            return self._lanes[0].device
-        running = tuple(self._steps)
-        busy = Counter(self._lanes[stream].device for stream in running)
-        able = {lane.device for stream, lane in enumerate(self._lanes) if stream not in running}
+            return self._streams[0].lane.device
+        busy, able = Counter[str](), set()
+        for stream in self._streams:
+            if stream.step is None:
+                able.add(stream.lane.device)
+            else:
+                busy[stream.lane.device] += 1
         order = (*preferred, *self._idle)
         return min((name for name in order if name in able), key=busy.__getitem__, default=order[0])
 
@@ -293,47 +235,6 @@ class Batcher:
         with self._lock:
             self.waiting.observe_pace(seconds / len(self._threads))
 
-    def _run(self, stream: int, images: Sequence[tuple[Job, Pixels]]) -> None:
-        """Run the model on a batch and answer its waiters."""
-        started = time.monotonic()
-        alone = self.waiting.depth == 0 and 2 * len(self._steps) <= len(self._threads)
-        self._begin(stream, runs=True)
-        batch = [pixels for _, pixels in images]  # n of [h, w, 3]
-        vectors = self._lanes[stream].run(batch, alone)  # [n, dim]
-        answers = [
-            (job, vector, bool(np.isfinite(vector).all()))
-            for (job, _), vector in zip(images, vectors, strict=True)
-        ]
-        self._observe_run(len(images), succeeded=all(sound for _, _, sound in answers))
-        inference_s = time.monotonic() - started
-        for job, vector, sound in answers:
-            if not sound:
-                logger.error("a vector has numbers that are not finite")
-                job.future.set_exception(_run_failed())
-                continue
-            queue_s = job.taken_at - job.queued_at
-            job.future.set_result(
-                Embedding(vector, job.decode_s, queue_s, inference_s, job.width, job.height)
-            )
-
     def _observe_run(self, size: int, *, succeeded: bool) -> None:
         self.last_run_failed = not succeeded
         self._on_run(size, succeeded=succeeded)
-
-
-def _run_failed() -> NotReady:
-    return NotReady("the model failed on this run", retry_after_s=1)
-
-
-def _pixels(job: Job) -> Pixels | None:
-    """A job's pixels, decoded if they are not yet; None if they can't be, which answers it."""
-    # The job lets go of it: what decodes refers to the job, and a file would stay for that circle
-    # to be found by the garbage collector, which takes thousands of images.
-    image, job.image = job.image, None
-    if not callable(image):
-        return image
-    try:
-        return image()
-    except Exception as error:
-        job.future.set_exception(error)
-        return None

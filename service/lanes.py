@@ -10,13 +10,13 @@ import numpy as np
 
 from model_export.model_card import ModelCard
 from service import model, resources
-from service.batcher import Lane
 from service.gpu import devices
 from service.gpu.buckets import Buckets
 from service.model import Model, Vectors
 from service.preprocess import Pixels
 from service.resources import Plan
 from service.settings import Settings
+from service.stream import Lane
 
 logger = logging.getLogger(__name__)
 

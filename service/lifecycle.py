@@ -73,7 +73,7 @@ class Lifecycle:
             self.failure = error
             self.phase = Phase.FAILED
             return
-        self._metrics.watch_engine(self._embedder)
+        self._metrics.engine.watch(self._embedder)
         if self.phase is Phase.STARTING:
             self.phase = Phase.SERVING
             self._metrics.observe_start()
@@ -129,7 +129,7 @@ class Lifecycle:
                 raise NotReady(f"the service is {self.phase.value}")
             self._embedder = new
             await self._introduce(new)
-            self._metrics.watch_engine(new)
+            self._metrics.engine.watch(new)
             self._metrics.observe_reload(succeeded=True)
             logger.info("serving %s instead of %s", new.model.digest, old.model.digest)
             await asyncio.to_thread(old.close)

@@ -10,7 +10,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    Info,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
@@ -18,11 +17,10 @@ from prometheus_client import (
 from prometheus_client.registry import Collector
 
 from service.drift import Allowance, Drift
+from service.engine_metrics import EngineMetrics
 from service.errors import ImageTooLarge, InvalidImage, RequestTimeout
-from service.gpu import nvml
 
 if TYPE_CHECKING:
-    from service.embedder import Embedder
     from service.preprocess import Picture
     from service.waiting import Embedding
 
@@ -87,28 +85,6 @@ class Metrics:
             "swin_inference_runs", "Runs of the model, by outcome", ["outcome"], registry=registry
         )
         self._runs_ok, self._runs_failed = runs.labels("ok"), runs.labels("failed")
-        self._streams = Gauge(
-            "swin_inference_streams", "Runs that can be under way at once", registry=registry
-        )
-        self._streams_busy = Gauge(
-            "swin_inference_streams_busy", "Runs under way now", registry=registry
-        )
-        self._longest_run = Gauge(
-            "swin_inference_longest_run_seconds",
-            "How long the oldest run under way has been going",
-            registry=registry,
-        )
-        self._decode_depth = Gauge(
-            "swin_decode_depth", "Images admitted that are not decoded yet", registry=registry
-        )
-        self._queue_depth = Gauge(
-            "swin_queue_depth",
-            "Images admitted that wait to be decoded or run",
-            registry=registry,
-        )
-        self._queue_capacity = Gauge(
-            "swin_queue_capacity", "Images that may wait before requests get 429", registry=registry
-        )
         refused_connections = Counter(
             "swin_refused_connections",
             "Connections closed on clients that are too slow, send too much, or are too many",
@@ -140,12 +116,6 @@ class Metrics:
         )
         self.drift = Drift(registry)
         self._looks_at_pictures, self._looks_at_vectors = Allowance(), Allowance()
-        self._model_info = Info("swin_model", "The model that is served", registry=registry)
-        self._load_duration = Gauge(
-            "swin_model_load_duration_seconds",
-            "Time to read, build and warm up the model that is served",
-            registry=registry,
-        )
         self._start_duration = Gauge(
             "swin_start_duration_seconds",
             "Time from the start of the process until it first took requests",
@@ -158,31 +128,8 @@ class Metrics:
             registry=registry,
         )
         self._reloads_ok, self._reloads_failed = reloads.labels("ok"), reloads.labels("failed")
-        self._gpu_watched = False
+        self.engine = EngineMetrics(registry)
         self._ready = Gauge("swin_ready", "1 when the service takes requests", registry=registry)
-
-    def watch_engine(self, embedder: "Embedder") -> None:
-        """Describe an embedder that begins to serve, and read its state when Prometheus asks."""
-        engine, card = embedder.batcher, embedder.card
-        self._queue_depth.set_function(lambda: engine.depth)
-        self._queue_capacity.set(engine.capacity)
-        self._decode_depth.set_function(lambda: engine.undecoded)
-        self._streams.set(engine.streams)
-        self._streams_busy.set_function(lambda: engine.busy)
-        self._longest_run.set_function(engine.longest_run_s)
-        self._load_duration.set(embedder.load_s)
-        self._model_info.info(
-            {
-                "model": card.name,
-                "architecture": card.architecture,
-                "precision": card.precision,
-                "provider": embedder.model.provider,
-                "pretrained": str(card.pretrained).lower(),
-                "digest": embedder.model.digest,
-            }
-        )
-        if embedder.on_gpu and not self._gpu_watched:
-            self._gpu_watched = nvml.register(self.registry)
 
     def observe_start(self) -> None:
         """Note that the service takes requests for the first time."""

@@ -9,17 +9,12 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from model_export.model_card import Preprocessing
-from service import bombs
+from service import bombs, geometry
 from service.errors import ImageTooLarge, InvalidImage, ServiceError
+from service.geometry import Box, Size
 
 Pixels = npt.NDArray[np.uint8]
 """uint8 `[height, width, 3]`, RGB."""
-
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom, in pixels."""
-
-Size = tuple[int, int]
-"""Width and height, in pixels."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
@@ -46,32 +41,6 @@ EXACT_REDUCING_GAP = 64.0
 Image.init()
 
 
-class Turn(NamedTuple):
-    """What turns a stored image upright.
-
-    `sides` says which side of the upright image (0 left, 1 top, 2 right, 3 bottom) the stored left,
-    top, right and bottom become.
-    """
-
-    transpose: Image.Transpose | None
-    sides: tuple[int, int, int, int]
-
-    @property
-    def swaps_axes(self) -> bool:
-        return self.sides[0] % 2 == 1
-
-
-# EXIF 2.32, 4.6.4 A, tag Orientation.
-TURNS = {
-    1: Turn(None, (0, 1, 2, 3)),
-    2: Turn(Image.Transpose.FLIP_LEFT_RIGHT, (2, 1, 0, 3)),
-    3: Turn(Image.Transpose.ROTATE_180, (2, 3, 0, 1)),
-    4: Turn(Image.Transpose.FLIP_TOP_BOTTOM, (0, 3, 2, 1)),
-    5: Turn(Image.Transpose.TRANSPOSE, (1, 0, 3, 2)),
-    6: Turn(Image.Transpose.ROTATE_270, (1, 2, 3, 0)),
-    7: Turn(Image.Transpose.TRANSVERSE, (3, 2, 1, 0)),
-    8: Turn(Image.Transpose.ROTATE_90, (3, 0, 1, 2)),
-}
 INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
@@ -125,20 +94,22 @@ def _preprocess(data: bytes, recipe: Preprocessing, max_pixels: int, *, exact: b
     try:
         if isinstance(image, TiffImageFile):
             bombs.check_parts(image, len(data), max_pixels)
-        turn = TURNS.get(image.getexif().get(ORIENTATION_TAG, 1), TURNS[1])
-        resized = _resized(size, turn, recipe)
+        turn = geometry.TURNS.get(image.getexif().get(ORIENTATION_TAG, 1), geometry.TURNS[1])
+        resized = geometry.resized_size(size, turn, recipe)
         scale = 1.0 if exact else _draft(image, resized)
         rgb = to_rgb(image)
     except (MemoryError, ServiceError):
         raise
     except Exception as error:  # a decoder may raise anything on damaged data
         raise InvalidImage(f"the image is damaged: {_reason(error)}") from error
-    left, top, right, bottom = _crop_box(size, resized, turn, recipe)
+    left, top, right, bottom = geometry.crop_box(size, resized, turn, recipe)
     pixels = _resample(
         rgb,
         recipe,
         (left * scale, top * scale, right * scale, bottom * scale),
-        columns_first=_columns_first(_upright(size, turn), _upright(resized, turn))
+        columns_first=geometry.columns_first(
+            geometry.upright(size, turn), geometry.upright(resized, turn)
+        )
         != turn.swaps_axes,
         reducing_gap=EXACT_REDUCING_GAP if exact else REDUCING_GAP,
     )
@@ -210,38 +181,6 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _upright(size: Size, turn: Turn) -> Size:
-    """A stored size as seen upright, or the other way round."""
-    return size[::-1] if turn.swaps_axes else size
-
-
-def _resized(size: Size, turn: Turn, recipe: Preprocessing) -> Size:
-    """The size, in the stored image's directions, that the whole image would be resized to.
-
-    Rounded as torchvision's Resize does, which timm's transform is made of: the long side is
-    truncated to whole pixels.
-    """
-    width, height = _upright(size, turn)
-    if recipe.resize_mode == "stretch":
-        resized = (recipe.resize, recipe.resize)
-    elif width <= height:
-        resized = (recipe.resize, int(recipe.resize * height / width))
-    else:
-        resized = (int(recipe.resize * width / height), recipe.resize)
-    return _upright(resized, turn)
-
-
-def _crop_box(size: Size, resized: Size, turn: Turn, recipe: Preprocessing) -> Box:
-    """The part of a stored image that ends up in the crop; offsets rounded as CenterCrop does."""
-    across, down = _upright(resized, turn)
-    left, top = round((across - recipe.crop) / 2), round((down - recipe.crop) / 2)
-    margins = (left, top, across - recipe.crop - left, down - recipe.crop - top)
-    # From here on in the stored image's own directions.
-    left, top, right, bottom = (margins[side] for side in turn.sides)
-    x, y = size[0] / resized[0], size[1] / resized[1]
-    return (left * x, top * y, size[0] - right * x, size[1] - bottom * y)
-
-
 def _resample(
     image: Image.Image,
     recipe: Preprocessing,
@@ -256,7 +195,7 @@ def _resample(
     """
     resampling = INTERPOLATIONS[recipe.interpolation]
     side = recipe.crop
-    if columns_first != _columns_first(image.size, (side, side)):
+    if columns_first != geometry.columns_first(image.size, (side, side)):
         left, top, right, bottom = box
         if columns_first:
             size, first = (image.width, side), (0.0, top, float(image.width), bottom)
@@ -266,14 +205,6 @@ def _resample(
             box = (0, top, side, bottom)
         image = image.resize(size, resampling, first, reducing_gap)
     return image.resize((side, side), resampling, box, reducing_gap)
-
-
-def _columns_first(size: Size, resized: Size) -> bool:
-    """Whether Pillow resamples columns before rows: where it shrinks the height far more.
-
-    The rule of ImagingResampleInner in Pillow 13; older versions always begin with rows.
-    """
-    return size[1] - resized[1] > max(0, 2 * (size[0] - resized[0]))
 
 
 def _reason(error: Exception) -> str:

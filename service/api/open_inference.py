@@ -9,14 +9,20 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic.config import JsonDict
+from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
 from model_export import __version__
-from model_export.model_card import EMBEDDING, PIXELS, ModelCard
+from model_export.model_card import EMBEDDING, ModelCard
 from service.api import health, tensors
 from service.api.answers import embed_all, embedder, encoding
+from service.api.open_inference_messages import (
+    InferRequest,
+    InferResponse,
+    ModelMetadata,
+    ServerMetadata,
+    V2Error,
+)
 from service.api.openapi import (
     EMBEDDING_ERRORS,
     EMBEDDING_HEADERS,
@@ -35,95 +41,6 @@ PREFIX = "/v2"
 
 probes = APIRouter(prefix=PREFIX, tags=["open_inference"])
 router = APIRouter(prefix=PREFIX, tags=["open_inference"])
-
-
-class V2Error(BaseModel):
-    """An error in the protocol's shape."""
-
-    error: str
-
-
-def _parameters(**types: str) -> Any:  # noqa: ANN401 - as Field is
-    """Parameters of any name, those that matter here of these types."""
-    properties: JsonDict = {name: {"type": type_} for name, type_ in types.items()}
-    return Field({}, json_schema_extra={"properties": properties})
-
-
-class InferParameters(BaseModel):
-    """Parameters that matter here; others are ignored."""
-
-    model_config = ConfigDict(strict=True, extra="allow")
-
-
-class InputTensor(InferParameters):
-    """An input; `data` stays out where it follows in binary."""
-
-    name: str = Field(json_schema_extra={"enum": [tensors.IMAGE, PIXELS]})
-    shape: list[Annotated[int, Field(ge=0)]]
-    datatype: str = Field(json_schema_extra={"enum": ["BYTES", "UINT8"]})
-    parameters: dict[str, Any] = _parameters(binary_data_size="integer")
-    data: list[Any] | None = None
-
-
-class OutputRequest(InferParameters):
-    """An output that is asked for."""
-
-    name: str = Field(json_schema_extra={"enum": [EMBEDDING]})
-    parameters: dict[str, Any] = _parameters(binary_data="boolean")
-
-
-class InferRequest(InferParameters):
-    """A request to embed images."""
-
-    id: str | None = None
-    parameters: dict[str, Any] = _parameters(normalize="boolean", binary_data_output="boolean")
-    inputs: list[InputTensor] = Field(min_length=1, json_schema_extra={"maxItems": 1})
-    outputs: list[OutputRequest] = []
-
-
-class OutputTensor(BaseModel):
-    """An output; `data` stays out where it follows in binary."""
-
-    name: str
-    datatype: str
-    shape: list[int]
-    parameters: dict[str, Any] | None = None
-    data: list[float] | None = None
-
-
-class InferResponse(BaseModel):
-    """Vectors in the order of the input, row by row."""
-
-    model_name: str
-    model_version: str
-    id: str | None = None
-    outputs: list[OutputTensor]
-
-
-class ServerMetadata(BaseModel):
-    """What this server is."""
-
-    name: str
-    version: str
-    extensions: list[str]
-
-
-class TensorMetadata(BaseModel):
-    """What a model takes or gives; -1 is any number."""
-
-    name: str
-    datatype: str
-    shape: list[int]
-
-
-class ModelMetadata(BaseModel):
-    """What the model is, takes (one of the inputs in a request) and gives."""
-
-    name: str
-    versions: list[str]
-    platform: str
-    inputs: list[TensorMetadata]
-    outputs: list[TensorMetadata]
 
 
 NOT_READY = error_responses([NotReady], V2Error)

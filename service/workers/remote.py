@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from model_export.model_card import ModelCard
-from service.batcher import Lane
 from service.errors import EngineError, NotReady
 from service.lanes import Loaded
 from service.model import Vectors
 from service.preprocess import Pixels
 from service.settings import Settings
+from service.stream import Lane
 from service.workers.intake import COUNT, Offer
 from service.workers.shared_pixels import SharedPixels
 

@@ -6,8 +6,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from service.batcher import Batcher, Lane
+from service.batcher import Batcher
 from service.errors import DeviceError, NotReady, QueueFull, RequestTimeout
+from service.stream import Lane
 
 SOON = 10.0
 
