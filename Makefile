@@ -107,7 +107,8 @@ $(PEERS): requirements/peers.txt $(VENV)/.dev
 	@$(BIN)/uv pip install --quiet --python $(PEERS) -r requirements/peers.txt
 	@touch $@
 
-# Both precisions of the smallest published model, weights of its own seed.
+# Both precisions of the smallest published model, weights of its own seed. OPTIONS="--seconds 1
+# --repeats 1" is a try.
 BENCH_NAME ?= swin_tiny_patch4_window7_224
 BENCH_MODELS := models/bench-fp32.onnx models/bench-int8.onnx
 
@@ -115,7 +116,7 @@ models/bench-%.onnx: | $(VENV)/.dev
 	@$(BIN)/python -m model_export $(BENCH_NAME) --weights random --precision $* --output $@
 
 bench: $(VENV)/.plots $(BENCH_MODELS)
-	@$(BIN)/python -m benchmarks ceilings served free photo --models $(BENCH_MODELS)
+	@$(BIN)/python -m benchmarks ceilings served free photo --models $(BENCH_MODELS) $(OPTIONS)
 
 # What becomes of good clients when there are too many, or bad ones beside them.
 overload: $(VENV)/.dev
@@ -131,7 +132,7 @@ models/bench-torch/model.onnx: | $(VENV)/.torch
 # Some 25 minutes: 16 servers, 4 numbers of clients, 3 turns.
 bench-peers: $(VENV)/.plots $(PEERS) $(BENCH_MODELS) $(TORCH)
 	@$(if $(TORCH),,echo "torch is not installed, so it is not compared with; make setup-torch")
-	@$(BIN)/python -m benchmarks served --models $(BENCH_MODELS) --peers $(PEERS) $(TORCH:%/model.onnx=--torch %)
+	@$(BIN)/python -m benchmarks served --models $(BENCH_MODELS) --peers $(PEERS) $(TORCH:%/model.onnx=--torch %) $(OPTIONS)
 
 # Our graphs beside torch's export and OpenVINO, without a service.
 bench-graph: $(PEERS) $(BENCH_MODELS) models/bench-torch/model.onnx

@@ -6,7 +6,7 @@ from PIL.Image import Image
 from benchmarks.peers.pipeline import WORKERS, Pipeline, prepare
 
 
-@bentoml.service(workers=WORKERS)
+@bentoml.service(workers=WORKERS, logging={"access": {"enabled": False}})
 class Embed:
     """Decodes and runs the model."""
 
