@@ -137,7 +137,7 @@ bench-peers: $(VENV)/.plots $(PEERS) $(BENCH_MODELS) $(TORCH)
 # Our graphs beside torch's export and OpenVINO, without a service.
 bench-graph: $(PEERS) $(BENCH_MODELS) models/bench-torch/model.onnx
 	@$(PEERS) -m benchmarks.graph quantize models
-	@$(PEERS) -m benchmarks.graph measure models
+	@$(PEERS) -m benchmarks.graph measure models $(OPTIONS)
 
 hostile: $(VENV)/.dev $(SWIN_MODEL)
 	@SWIN_MODEL=$(SWIN_MODEL) $(BIN)/python -W ignore -m tests.hostile
