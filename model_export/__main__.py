@@ -27,10 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.name is None:
         parser.error("name a model or a checkpoint, or ask for --list")
+    if options.calibration and options.precision == "fp32":
+        parser.error("--calibration is for --precision int8 and fp16; fp32 needs no images")
     started = time.perf_counter()
     try:
         name, entry, checkpoint = find(options.name, options.weights)
-        if options.image_size:
+        if options.image_size is not None:
             entry, checkpoint = resized(entry, checkpoint, options.image_size)
         outputs = further_outputs(
             entry.architecture, checkpoint, features=options.features, logits=options.logits
@@ -124,6 +126,12 @@ def _verified(check: Verification) -> str:
     )
 
 
+def _pixels(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m model_export",
@@ -161,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--image-size",
-        type=int,
+        type=_pixels,
         metavar="PIXELS",
         help="make it for other images than it was trained for, with windows to match",
     )

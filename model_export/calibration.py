@@ -30,8 +30,8 @@ def images(folder: Path | None, preprocessing: Preprocessing) -> Pixels:
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in suffixes and f.is_file())
     if len(files) < 2:
         raise CalibrationError(
-            f"--calibration {folder} holds {len(files)} images and takes two or more; "
-            "without the option, images are made up"
+            f"the folder {folder} holds {len(files)} images, and two or more are needed; "
+            "without a folder, images are made up"
         )
     chosen = np.linspace(0, len(files) - 1, min(MOST, len(files))).round().astype(int)
     return np.stack([_read(files[i], preprocessing) for i in chosen])
@@ -62,7 +62,7 @@ def _read(file: Path, preprocessing: Preprocessing) -> Pixels:
         with Image.open(file) as opened:
             image = ImageOps.exif_transpose(opened).convert("RGB")
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise CalibrationError(f"--calibration: cannot read {file}: {error}") from error
+        raise CalibrationError(f"cannot read {file}: {error}") from error
     resize, crop = preprocessing.resize, preprocessing.crop
     # Rounded as torchvision's Resize and CenterCrop do.
     width, height = (int(resize * length / min(image.size)) for length in image.size)

@@ -13,6 +13,10 @@ class CheckpointError(ExportError):
     """A checkpoint that cannot be read, or that does not hold the architecture asked for."""
 
 
+class OutputError(ExportError):
+    """A place where the artifact cannot be written."""
+
+
 class VerificationError(ExportError):
     """An artifact that computes something else than the network it was made from."""
 

@@ -16,7 +16,7 @@ from model_export import __version__, calibration, half, quantize
 from model_export.architecture import Architecture
 from model_export.catalog import Entry
 from model_export.checkpoints.canonical import Checkpoint
-from model_export.errors import CheckpointError
+from model_export.errors import CheckpointError, OutputError
 from model_export.model_card import (
     EMBEDDING,
     LOGITS,
@@ -80,6 +80,7 @@ def export(
     Raises:
         VerificationError: The artifact does not compute what the network does.
         CalibrationError: The folder of images to measure on cannot be used.
+        OutputError: The file cannot be written.
     """
     architecture = entry.architecture
     with _replacing(path) as unfinished:
@@ -204,8 +205,13 @@ def _attach(card: ModelCard, path: Path) -> None:
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """A file beside `path` that takes its place if all goes well and vanishes if not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file in it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
     os.close(handle)
     unfinished = Path(name)
     try:

@@ -55,11 +55,20 @@ def test_what_cannot_be_exported_gets_one_line_and_code_2(tmp_path, capsys, name
     assert not output.exists()
 
 
-def test_an_output_that_cannot_be_written_gets_one_line_and_code_2(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [("file/model.onnx", "cannot be written: "), ("folder", "is a folder")],
+)
+def test_an_output_that_cannot_be_written_is_named_before_any_work(
+    tmp_path, capsys, monkeypatch, output, reason
+):
     (tmp_path / "file").touch()
-    output = tmp_path / "file" / "model.onnx"
-    assert main([NAME, "--weights", "random", "--output", str(output)]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    (tmp_path / "folder").mkdir()
+    monkeypatch.delattr("model_export.export.build")
+    assert main([NAME, "--weights", "random", "--output", str(tmp_path / output)]) == 2
+    message = capsys.readouterr().err
+    assert f"{tmp_path / output} {reason}" in message
+    assert message.count("\n") == 1
 
 
 def test_a_checkpoint_alone_is_recognised(tmp_path, capsys):
@@ -126,7 +135,15 @@ def test_what_cannot_be_done_is_said_in_one_line(capsys, arguments, reason):
     assert message.count("\n") == 1
 
 
-def test_something_must_be_named(capsys):
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "name a model"),
+        ([NAME, "--image-size", "0"], "'0' is not a number of pixels"),
+        ([NAME, "--calibration", "photos"], "--calibration is for --precision int8 and fp16"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(capsys, arguments, reason):
     with pytest.raises(SystemExit, match="2"):
-        main([])
-    assert "name a model" in capsys.readouterr().err
+        main(arguments)
+    assert reason in capsys.readouterr().err
