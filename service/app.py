@@ -58,10 +58,10 @@ def create_app(
     """A service that loads its model in the background once it runs.
 
     Args:
-        settings: every knob.
+        settings: of the service.
         on_failure: called if the model cannot be loaded or the engine cannot be brought back;
             `app.state.lifecycle.failure` says why.
-        load: how the model is had.
+        load: loads the model.
     """
     watched = Metrics()
     lifecycle = Lifecycle(settings, watched, load)

@@ -28,7 +28,7 @@ class ServiceError(Exception):
 
 
 class InvalidRequest(ServiceError):
-    """The request is not of the door's form."""
+    """The request is malformed."""
 
     status, code = 400, "invalid_request"
 
@@ -46,7 +46,7 @@ class ModelNotFound(ServiceError):
 
 
 class NotAcceptable(ServiceError):
-    """No form of answer that the `Accept` header allows."""
+    """The `Accept` header allows none of the formats of the response."""
 
     status, code = 406, "not_acceptable"
 
@@ -70,13 +70,13 @@ class TooManyImages(ServiceError):
 
 
 class UnsupportedMediaType(ServiceError):
-    """A content type the door does not take."""
+    """A content type that is not supported here."""
 
     status, code = 415, "unsupported_media_type"
 
 
 class InvalidImage(ServiceError):
-    """Not an image, a truncated one, or a format that is not served."""
+    """Not an image, a damaged one, or in a format that is not supported."""
 
     status, code = 422, "invalid_image"
 
@@ -88,13 +88,13 @@ class QueueFull(ServiceError):
 
 
 class SlowRequest(ServiceError):
-    """A request that trickles in, slower than any real client sends."""
+    """The request arrives too slowly."""
 
     status, code, type = 408, "timeout", "timeout_error"
 
 
 class HeadTooLarge(ServiceError):
-    """More bytes of headers than any real client sends."""
+    """The head of the request, its URL and headers, is too long."""
 
     status, code = 431, "request_too_large"
 
@@ -124,7 +124,7 @@ class RequestTimeout(ServiceError):
 
 
 class ReloadFailed(ServiceError):
-    """The model file was not fit to take over; the one that was served still is."""
+    """The new model file cannot be served; the old model still is."""
 
     status, code = 409, "reload_failed"
 

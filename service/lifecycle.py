@@ -35,9 +35,9 @@ class Lifecycle:
     """Holds the embedder once it is loaded, and says whether requests may have it.
 
     Args:
-        settings: every knob.
-        metrics: what watches it.
-        load: how the model is had.
+        settings: of the service.
+        metrics: where its state is told.
+        load: loads the model.
         introduce: called with each embedder that will serve, before the one it replaces is closed.
     """
 
@@ -123,7 +123,7 @@ class Lifecycle:
             except Exception as error:
                 self._metrics.observe_reload(succeeded=False)
                 logger.error("still serving %s: %s", old.model.digest, error)
-                raise ReloadFailed(f"the model stays the one it was: {error}") from error
+                raise ReloadFailed(f"the old model is still served: {error}") from error
             if self.phase is not Phase.SERVING:
                 await asyncio.to_thread(new.close)
                 raise NotReady(f"the service is {self.phase.value}")

@@ -43,7 +43,7 @@ def url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def let_nobody_in(descriptor: int) -> None:
+def drop_new_connections(descriptor: int) -> None:
     """Have the kernel drop new connections, so that those it has made can be accepted in peace.
 
     Closing a listening socket resets the connections that wait in its queue, whose clients may have

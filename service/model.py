@@ -52,13 +52,13 @@ class Model:
         return vectors
 
     def warm_up(self) -> float:
-        """Embed a grey image in each gear; seconds that the slower one took.
+        """Embed a grey image in each session; seconds that a run in `session` took.
 
         Raises:
             ArtifactError: the vectors are not what the card promises.
         """
         grey = np.full((1, self.card.image_size, self.card.image_size, 3), 128, np.uint8)
-        # The first run of each gear is without a pattern and takes more memory than any after it.
+        # A first run has no memory pattern to follow and takes more memory than any after it.
         give_back = ort.RunOptions()
         give_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         for session in {self.lone_session, self.session}:

@@ -78,12 +78,12 @@ def plan(settings: Settings, devices: Sequence[str], cores: int) -> Plan:
     if streams < gpus:
         raise DeviceError(f"SWIN_STREAMS={streams} leaves some of the {gpus} GPUs without work")
     threads = settings.threads_per_stream or max(1, cores // streams)
-    one_gear = gpus > 0 or settings.threads_per_stream is not None
+    one_session = gpus > 0 or settings.threads_per_stream is not None
     most = settings.max_batch_size or (32 if gpus else 1)
     return Plan(
         streams=streams,
         threads_per_stream=threads,
-        lone_threads=threads if one_gear else cores,
+        lone_threads=threads if one_session else cores,
         max_batch_size=most,
         decode_threads=cores if gpus else 0,
         gpu=Gpu(

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from service.connections import Connection
 from service.errors import ArtifactError, DeviceError, EngineError, StartError
 from service.lifecycle import Lifecycle
-from service.listeners import let_nobody_in, listen, url
+from service.listeners import drop_new_connections, listen, url
 from service.settings import Settings
 
 OTHER_FILES = 256
@@ -94,18 +94,18 @@ class Server(uvicorn.Server):
         drained = self._drained_at is not None and time.monotonic() >= self._drained_at
         return drained or await super().on_tick(counter)
 
-    def let_nobody_in(self) -> None:
+    def drop_new_connections(self) -> None:
         """Have no more connections made; those that were made are accepted."""
         for server in self.servers:
             for listener in server.sockets:
-                let_nobody_in(listener.fileno())
+                drop_new_connections(listener.fileno())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let nobody in, read the requests that are on their way, finish what is in flight.
 
         uvicorn would close idle connections at once, and with them the requests in their buffers.
         """
-        self.let_nobody_in()
+        self.drop_new_connections()
         await asyncio.sleep(ON_THE_WAY_S)
         await super().shutdown(sockets)
 

@@ -70,15 +70,15 @@ class Settings(BaseSettings):
         "cuda:0,cuda:1; anything but auto fails at start if it can't be had",
     )
     streams: Positive | None = Field(
-        None, description="runs at the same time (default: a CPU core each, 2 on each GPU)"
+        None, description="runs of the model at once (default: one per CPU core, 2 per GPU)"
     )
     threads_per_stream: Positive | None = Field(
         None,
-        description="CPU threads of one run (default on CPU: 1, and all cores for a run that has "
-        "the machine to itself, which takes a second copy of the weights)",
+        description="CPU threads of one run (default on CPU: 1, but all cores for a run while "
+        "nothing else is to do, which takes a second copy of the weights)",
     )
     max_batch_size: Positive | None = Field(
-        None, description="images in one run at the most (default: 1 on CPU, 32 on GPU)"
+        None, description="most images in one run of the model (default: 1 on CPU, 32 on GPU)"
     )
     fixed_batch: bool = Field(
         False,
@@ -94,7 +94,7 @@ class Settings(BaseSettings):
         None, description="memory that onnxruntime may take of each GPU (default: all)"
     )
     gpu_arena: Growth = Field(
-        "requested", description="GPU memory is taken as asked for, or doubled each time"
+        "requested", description="how onnxruntime's GPU memory grows: as requested, or by doubling"
     )
     tensorrt_cache: Path = Field(
         default_factory=default_cache,
@@ -102,10 +102,10 @@ class Settings(BaseSettings):
         "swin-embed/tensorrt in the user's cache)",
     )
     max_queue_delay_ms: float = Field(
-        0, ge=0, allow_inf_nan=False, description="wait this long for a batch to fill up"
+        0, ge=0, allow_inf_nan=False, description="how long a batch may wait to fill up"
     )
     max_queue_size: Positive = Field(
-        512, description="images that may wait; beyond it requests get 429"
+        512, description="most images that wait; further requests get 429"
     )
 
     preprocess: Literal["fast", "exact"] = Field(
@@ -126,9 +126,11 @@ class Settings(BaseSettings):
         0,
         ge=0,
         allow_inf_nan=False,
-        description="go on serving, not ready, this long after SIGTERM",
+        description="after SIGTERM, go on serving this long while not ready",
     )
-    shutdown_grace_s: Seconds = Field(30, description="then, time for requests in flight to finish")
+    shutdown_grace_s: Seconds = Field(
+        30, description="after that, time for requests in flight to finish"
+    )
     stall_exit_s: Seconds = Field(
         60, description="exit with status 1 after the engine made no progress for this long"
     )
@@ -153,9 +155,9 @@ class Settings(BaseSettings):
         (), description="comma-separated web origins whose pages may call, or *"
     )
 
-    log_format: Literal["console", "json"] = Field("console", description="form of the log lines")
+    log_format: Literal["console", "json"] = Field("console", description="format of the log")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="least level that is logged"
+        "info", description="lowest level that is logged"
     )
 
     @model_validator(mode="after")

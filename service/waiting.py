@@ -85,7 +85,8 @@ class Waiting:
         if self.depth + count > self.capacity:
             missing = self.depth + count - self.capacity
             raise QueueFull(
-                f"{self.depth} images are waiting and {self.capacity} may; try again later",
+                f"the queue is full: {self.depth} of at most {self.capacity} images are waiting; "
+                "try again later",
                 retry_after_s=max(1.0, missing * self.image_s),
             )
 

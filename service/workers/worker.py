@@ -61,10 +61,10 @@ class WorkerServer(Server):
         """Leave signals to the supervisor: some who send them send them to every process."""
         yield
 
-    def let_nobody_in(self) -> None:
+    def drop_new_connections(self) -> None:
         """Close the doors for all; if only this worker ends, the others go on accepting."""
         if self.stopping:
-            super().let_nobody_in()
+            super().drop_new_connections()
         else:
             for server in self.servers:
                 server.close()

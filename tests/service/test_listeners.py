@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from service.listeners import let_nobody_in
+from service.listeners import drop_new_connections
 
 SOON = 10.0
 
@@ -12,7 +12,7 @@ def test_who_is_in_the_queue_is_accepted_and_nobody_else():
         address = listener.getsockname()
         waiting = [socket.create_connection(address) for _ in range(3)]
         waiting[0].sendall(b"sent")
-        let_nobody_in(listener.fileno())
+        drop_new_connections(listener.fileno())
         with pytest.raises(TimeoutError):
             socket.create_connection(address, timeout=0.2)
         listener.settimeout(SOON)
@@ -24,4 +24,4 @@ def test_who_is_in_the_queue_is_accepted_and_nobody_else():
 
 def test_what_is_no_socket_is_left_alone(tmp_path):
     with (tmp_path / "file").open("w") as file:
-        let_nobody_in(file.fileno())
+        drop_new_connections(file.fileno())

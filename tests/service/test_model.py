@@ -116,8 +116,8 @@ def test_a_provider_that_onnxruntime_replaces_by_another(artifact):
         model.load(artifact, "cuda:0", threads=1)
 
 
-def test_a_vector_has_the_same_bits_in_every_gear_and_batch(artifact):
-    """Promise 1, here for fp32: threads, the lone gear and the batch change nothing."""
+def test_a_vector_has_the_same_bits_in_every_session_and_batch(artifact):
+    """Promise 1, here for fp32: threads, the lone session and the batch change nothing."""
     pixels = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
     loaded = model.load(artifact, "cpu", threads=1, lone_threads=2)
     assert loaded.lone_session is not loaded.session
@@ -129,6 +129,6 @@ def test_a_vector_has_the_same_bits_in_every_gear_and_batch(artifact):
         assert np.array_equal(loaded.run(pixels[:size], alone=True), singles[:size])
 
 
-def test_one_gear_holds_the_weights_once(artifact):
+def test_one_session_holds_the_weights_once(artifact):
     loaded = model.load(artifact, "cpu", threads=2, lone_threads=2)
     assert loaded.lone_session is loaded.session
