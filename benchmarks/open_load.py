@@ -5,11 +5,12 @@ of many independent users do. It reads a `Plan` from standard input and prints w
 both as JSON.
 """
 
-import asyncio
 import contextlib
 import json
 import random
 import resource
+import select
+import socket
 import sys
 import time
 from collections import Counter
@@ -25,6 +26,7 @@ WARM_UP = 0.25
 """Share of the measured time that passes before it."""
 
 PATIENCE_S = 60
+BUFFER = 65536
 
 
 @dataclass(frozen=True)
@@ -89,84 +91,128 @@ class Tally:
     latencies: dict[int, list[float]] = field(default_factory=lambda: {200: [], 429: []})
 
 
-class Client(asyncio.Protocol):
+class Client:
     """A connection with at most one request under way."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Tally, port: int) -> None:
         self.tally = tally
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setblocking(False)
         self.buffer = bytearray()
+        self.unsent = memoryview(b"")
         self.sent: float | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what sends."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_connection gives
-        self.transport = transport
+    def post(self, request: memoryview) -> None:
+        """Send a request."""
+        self.sent = time.perf_counter()
+        self.tally.waiting += 1
+        self.unsent = request
+        self.flush()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def flush(self) -> None:
+        """Send as much of the request as there is room for."""
+        with contextlib.suppress(BlockingIOError):
+            self.unsent = self.unsent[self.socket.send(self.unsent) :]
+
+    def read(self) -> bool:
+        """Collect an answer; when it is whole, tally it. Whether the connection is still open."""
+        try:
+            data = self.socket.recv(BUFFER)
+        except ConnectionError:
+            data = b""
+        if not data or self.sent is None:
+            self.tally.surplus += len(data)
+            return bool(data) or self._lost()
+        self.buffer += data
+        whole = load.answer(self.buffer)
+        if whole is None:
+            return True
+        self._answered(whole.status)
+        self.tally.surplus += whole.surplus
+        self.buffer.clear()
+        if whole.closes:
+            return False
+        self.tally.free.append(self)
+        return True
+
+    def _lost(self) -> bool:
         """A request under way is lost; an idle connection is merely not free any more."""
         if self.sent is not None:
             self.tally.lost += 1
             self.tally.waiting -= 1
         elif self in self.tally.free:
             self.tally.free.remove(self)
-
-    def send(self, request: bytes) -> None:
-        """Post a request."""
-        self.sent = time.perf_counter()
-        self.tally.waiting += 1
-        self.transport.write(request)
-
-    def data_received(self, data: bytes) -> None:
-        """Collect an answer; when it is whole, tally it."""
-        if self.sent is None:
-            self.tally.surplus += len(data)
-            return
-        self.buffer += data
-        whole = load.answer(self.buffer)
-        if whole is None:
-            return
-        self._answered(whole.status)
-        self.tally.surplus += whole.surplus
-        self.buffer.clear()
-        if whole.closes:
-            self.transport.close()
-        else:
-            self.tally.free.append(self)
+        return False
 
     def _answered(self, status: int) -> None:
         now, sent, self.sent = time.perf_counter(), self.sent, None
-        assert sent is not None  # noqa: S101 - data_received has seen that
+        assert sent is not None  # noqa: S101 - read has seen that
         self.tally.waiting -= 1
         self.tally.answers[status] += 1
         if self.tally.began <= now <= self.tally.until:
             self.tally.latencies.setdefault(status, []).append(now - sent)
 
 
-async def run(plan: Plan, requests: Sequence[bytes]) -> Measured:
+class Clients:
+    """All connections. They are read in one thread, by the system's own call: a client that
+    shares the machine should take little of it."""
+
+    def __init__(self, tally: Tally, port: int) -> None:
+        self._tally = tally
+        self._port = port
+        self._events = select.epoll()
+        self._open: dict[int, Client] = {}
+
+    def post(self, request: memoryview) -> None:
+        """Post a request over a connection that is free, or a new one."""
+        if self._tally.free:
+            client = self._tally.free.pop()
+        else:
+            client = Client(self._tally, self._port)
+            self._open[client.socket.fileno()] = client
+            self._events.register(client.socket, select.EPOLLIN)
+        client.post(request)
+        if client.unsent:
+            self._events.modify(client.socket, select.EPOLLIN | select.EPOLLOUT)
+
+    def serve_until(self, moment: float) -> None:
+        """Send what is left of requests and read answers; see to those that are there at least."""
+        left = moment - time.perf_counter()
+        while True:
+            for descriptor, event in self._events.poll(max(0.0, left)):
+                self._serve(descriptor, event)
+            left = moment - time.perf_counter()
+            if left <= 0:
+                return
+
+    def _serve(self, descriptor: int, event: int) -> None:
+        client = self._open[descriptor]
+        if event & select.EPOLLOUT:
+            client.flush()
+            if not client.unsent:
+                self._events.modify(client.socket, select.EPOLLIN)
+        if event & ~select.EPOLLOUT and not client.read():
+            client.socket.close()
+            del self._open[descriptor]
+
+
+def run(plan: Plan, requests: Sequence[memoryview]) -> Measured:
     """Put a load on a server and measure it."""
-    loop = asyncio.get_running_loop()
     arrivals = random.Random(1)  # noqa: S311 - not a secret
     start = time.perf_counter()
     tally = Tally(start + WARM_UP * plan.seconds, until := start + (1 + WARM_UP) * plan.seconds)
+    clients = Clients(tally, plan.port)
     due, sent, late = start, 0, []
     while due < until:
-        delay = due - time.perf_counter()
-        if delay > 0:
-            await asyncio.sleep(delay)
+        clients.serve_until(due)
         late.append(time.perf_counter() - due)
-        if tally.free:
-            client = tally.free.pop()
-        else:
-            _, client = await loop.create_connection(lambda: Client(tally), "127.0.0.1", plan.port)
-        client.send(requests[sent % len(requests)])
+        clients.post(requests[sent % len(requests)])
         sent += 1
         due += arrivals.expovariate(plan.per_second)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     ended = time.perf_counter()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE_S):
-            while tally.waiting:  # noqa: ASYNC110 - nothing is measured any more
-                await asyncio.sleep(0.01)
+    while tally.waiting and time.perf_counter() < ended + PATIENCE_S:
+        clients.serve_until(time.perf_counter() + 0.01)
     return Measured(
         offered=sent / (ended - start),
         goodput=len(tally.latencies[200]) / plan.seconds,
@@ -192,8 +238,8 @@ def _percentiles(seconds: list[float]) -> tuple[float, float]:
 def main() -> None:
     """Measure what standard input asks for."""
     plan = Plan(**json.load(sys.stdin))
-    requests = [load.request("/embed", Path(name).read_bytes()) for name in plan.images]
-    print(json.dumps(asdict(asyncio.run(run(plan, requests)))))
+    requests = [memoryview(load.request("/embed", Path(name).read_bytes())) for name in plan.images]
+    print(json.dumps(asdict(run(plan, requests))))
 
 
 if __name__ == "__main__":

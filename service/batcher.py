@@ -84,7 +84,7 @@ class Batcher:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise NotReady("the service is shutting down")
+            raise NotReady("the service is shutting down", retry_after_s=1)
 
     def put(self, job: Job, image: Pixels | Decode) -> None:
         """Queue an admitted image: uint8 `[height, width, 3]`, or what will make that of it.

@@ -23,6 +23,9 @@ https://httpd.apache.org/docs/2.4/mod/mod_reqtimeout.html
 class Gathering:
     """A transport that sends in one piece what is written to it in one turn of the event loop.
 
+    While it `lingers` it is not closed: the client is still sending, and closing would reset the
+    connection before it has read its answer.
+
     uvicorn writes the head of an answer and then its body. Each write may wake a client that takes
     the core from the event loop, while all threads wait for its interpreter lock
     (docs/decisions.md).
@@ -32,6 +35,8 @@ class Gathering:
         self._transport = transport
         self._loop = loop
         self._pieces: list[bytes] = []
+        self._closing = False
+        self.lingers = False
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the transport's own
         return getattr(self._transport, name)
@@ -43,9 +48,17 @@ class Gathering:
         self._pieces.append(data)
 
     def close(self) -> None:
-        """Send what was written, then close."""
+        """Send what was written, then close, once it does not linger any more."""
         self._send()
-        self._transport.close()
+        self._closing = True
+        if not self.lingers:
+            self._transport.close()
+
+    def part(self) -> None:
+        """Linger no more: close, if that was asked for."""
+        self.lingers = False
+        if self._closing:
+            self._transport.close()
 
     def _send(self) -> None:
         if self._pieces:
@@ -72,7 +85,8 @@ class Connection(HttpToolsProtocol):
         self._body_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, Gathering(transport, self.loop)))
+        self._gathering = Gathering(transport, self.loop)
+        super().connection_made(cast(asyncio.Transport, self._gathering))
         if len(self.connections) > self._limits.max_connections:
             self._refuse(NotReady("too many connections are open"), reason="too_many")
             return
@@ -105,6 +119,8 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         if self._service.lifecycle.phase is Phase.DRAINING:
             self.cycle.keep_alive = False  # the next request belongs to another server
+        # Who says Expect may never send the body.
+        self._gathering.lingers = not self.expect_100_continue
         self._body_bytes = 0
         self._body_since = self.loop.time()
         self._timer = self.loop.call_later(self._limits.read_timeout_s, self._body_is_due)
@@ -112,10 +128,13 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
         super().on_body(body)
+        if self.cycle.response_complete and self._body_bytes > self._limits.max_request_bytes:
+            self._close()
 
     def on_message_complete(self) -> None:
         self._stop_timer()
         super().on_message_complete()
+        self._gathering.part()
 
     def _await_head(self) -> None:
         self._awaiting_head = True
@@ -132,9 +151,19 @@ class Connection(HttpToolsProtocol):
         if left_s > 0:
             self._timer = self.loop.call_later(left_s, self._body_is_due)
         elif self.cycle.response_started:
-            self.transport.close()
+            self._close()
         else:
             self._refuse(SlowRequest("the request's body arrives too slowly"), reason="slow")
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, and close: no end of its body will be found."""
+        self._gathering.lingers = False
+        super().send_400_response(msg)
+
+    def _close(self) -> None:
+        """Close, whatever still arrives."""
+        self._gathering.lingers = False
+        self.transport.close()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -153,4 +182,4 @@ class Connection(HttpToolsProtocol):
             "Connection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
-        self.transport.close()
+        self._close()

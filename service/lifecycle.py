@@ -126,7 +126,7 @@ class Lifecycle:
                 raise ReloadFailed(f"the old model is still served: {error}") from error
             if self.phase is not Phase.SERVING:
                 await asyncio.to_thread(new.close)
-                raise NotReady(f"the service is {self.phase.value}")
+                raise NotReady(f"the service is {self.phase.value}", retry_after_s=1)
             self._embedder = new
             await self._introduce(new)
             self._metrics.engine.watch(new)

@@ -1,5 +1,6 @@
 """What Prometheus sees. Names and labels are the contract of dashboards and alerts."""
 
+import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
@@ -44,13 +45,13 @@ class Metrics:
         self.page: Collector = registry
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
-        self._requests = Counter(
+        requests = Counter(
             "swin_requests",
             "Requests answered, by door, method and HTTP status",
             ["door", "method", "status"],
             registry=registry,
         )
-        self._request_duration = Histogram(
+        request_duration = Histogram(
             "swin_request_duration_seconds",
             "Time from the first byte of a request to the last of its answer",
             ["door"],
@@ -93,12 +94,16 @@ class Metrics:
         )
         reasons = ("too_many", "slow", "large_head")
         self._refused_connections = {why: refused_connections.labels(why) for why in reasons}
-        self._rejected = Counter(
+        rejected = Counter(
             "swin_rejected",
             "Requests turned away, by the code of the error",
             ["reason"],
             registry=registry,
         )
+        # `labels` looks at each label again, for every request.
+        self._requests = functools.cache(requests.labels)
+        self._request_duration = functools.cache(request_duration.labels)
+        self._rejected = functools.cache(rejected.labels)
         self.image_bytes = Histogram(
             "swin_image_bytes",
             "Size of an encoded image",
@@ -150,13 +155,13 @@ class Metrics:
     ) -> None:
         """Count an answered request; its id stays as the exemplar of its duration's bucket."""
         method = method if method in METHODS else "other"
-        self._requests.labels(door, method, status).inc()
+        self._requests(door, method, status).inc()
         exemplar = {"request_id": request_id[:EXEMPLAR_LENGTH]}
-        self._request_duration.labels(door).observe(seconds, exemplar)
+        self._request_duration(door).observe(seconds, exemplar)
 
     def observe_rejection(self, reason: str) -> None:
         """Count a request that was answered with an error's code."""
-        self._rejected.labels(reason).inc()
+        self._rejected(reason).inc()
 
     def count_refused_connection(self, reason: str) -> None:
         """Count a connection that was closed on a client: `too_many`, `slow` or `large_head`."""
