@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.api.errors import error_body
-from service.errors import HeadTooLarge, NotReady, ServiceError, SlowRequest
+from service.errors import HeadTooLarge, InvalidRequest, NotReady, ServiceError, SlowRequest
 from service.lifecycle import Phase
 from service.settings import Settings
 
@@ -107,6 +107,13 @@ class Connection(HttpToolsProtocol):
         if self._awaiting_head and self._head_bytes > MAX_HEAD_BYTES:
             error = HeadTooLarge(f"the request's head has more than {MAX_HEAD_BYTES} bytes")
             self._refuse(error, reason="large_head")
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what could not be parsed, as uvicorn has it, in the form of all our errors."""
+        self._refuse(InvalidRequest("this is not an HTTP/1.1 request"), reason="malformed")
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Serve the request without an upgrade, as RFC 9110, 7.8 allows; nobody needs to know."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -88,11 +88,11 @@ class Metrics:
         self._runs_ok, self._runs_failed = runs.labels("ok"), runs.labels("failed")
         refused_connections = Counter(
             "swin_refused_connections",
-            "Connections closed on clients that are too slow, send too much, or are too many",
+            "Connections closed on clients that are slow, too many, or send too much or no HTTP",
             ["reason"],
             registry=registry,
         )
-        reasons = ("too_many", "slow", "large_head")
+        reasons = ("too_many", "slow", "large_head", "malformed")
         self._refused_connections = {why: refused_connections.labels(why) for why in reasons}
         rejected = Counter(
             "swin_rejected",
@@ -164,7 +164,7 @@ class Metrics:
         self._rejected(reason).inc()
 
     def count_refused_connection(self, reason: str) -> None:
-        """Count a connection that was closed on a client: `too_many`, `slow` or `large_head`."""
+        """Count a connection that was closed on a client, for one of the reasons above."""
         self._refused_connections[reason].inc()
 
     def count_refused_images(self, count: int) -> None:

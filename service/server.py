@@ -41,6 +41,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=Connection,
+                ws="none",
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,

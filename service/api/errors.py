@@ -55,7 +55,7 @@ def error_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """`{"error": {"message", "type", "param", "code"}}`, or `{"error": message}` at `/v2`."""
-    if request.scope["path"].startswith(PREFIX):
+    if f"{request.scope['path']}/".startswith(f"{PREFIX}/"):
         body = orjson.dumps({"error": f"{param}: {message}" if param else message})
     else:
         body = error_body(message, type_=type_, code=code, param=param)

@@ -68,6 +68,29 @@ def test_a_body_that_does_not_arrive(address, sent):
     assert answer(connection) == (408, "timeout")
 
 
+TLS_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+CHUNKED = b"POST /embed HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("sent", [TLS_HELLO, b"post / HTTP/1.1\r\n\r\n", CHUNKED + b"zz\r\n"])
+def test_what_is_no_http(address, sent):
+    refused = 'swin_refused_connections_total{reason="malformed"}'
+    before = metric(address, refused)
+    connection = connect(address)
+    connection.sendall(sent)
+    assert answer(connection) == (400, "invalid_request")
+    assert metric(address, refused) == before + 1
+
+
+def test_an_upgrade_is_ignored(address):
+    with connect(address) as connection:
+        connection.sendall(
+            b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert connection.recv(12) == b"HTTP/1.1 200"
+
+
 def test_a_head_that_does_not_end(address):
     connection = connect(address)
     connection.sendall(b"GET / HTTP/1.1\r\nX-Long: " + b"a" * 100_000)
