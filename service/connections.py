@@ -109,7 +109,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(error, reason="large_head")
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what could not be parsed, as uvicorn has it, in the form of all our errors."""
+        """Answer what is no HTTP in the form of all errors, and close: its body has no end to find."""
         self._refuse(InvalidRequest("this is not an HTTP/1.1 request"), reason="malformed")
 
     def _unsupported_upgrade_warning(self) -> None:
@@ -161,11 +161,6 @@ class Connection(HttpToolsProtocol):
             self._close()
         else:
             self._refuse(SlowRequest("the request's body arrives too slowly"), reason="slow")
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, and close: no end of its body will be found."""
-        self._gathering.lingers = False
-        super().send_400_response(msg)
 
     def _close(self) -> None:
         """Close, whatever still arrives."""
