@@ -6,7 +6,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from model_export.model_card import Preprocessing
 from service import bombs, geometry
@@ -16,7 +22,18 @@ from service.geometry import Box, Size
 Pixels = npt.NDArray[np.uint8]
 """uint8 `[height, width, 3]`, RGB."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+READERS = (
+    JpegImageFile,
+    PngImageFile,
+    WebPImageFile,
+    GifImageFile,
+    BmpImageFile,
+    TiffImageFile,
+    AvifImageFile,
+)
+"""Pillow's, of the formats that are taken; it knows no other unless it is asked to look."""
+
+FORMATS = tuple(reader.format for reader in READERS)
 
 SIGNATURE_BYTES = 16
 """As many as Pillow hands to a format that is asked whether a file is its own."""
@@ -37,8 +54,6 @@ REDUCING_GAP = 3.0
 
 EXACT_REDUCING_GAP = 64.0
 """The same where no difference may be seen: bounds the memory that resampling takes."""
-
-Image.init()
 
 
 INTERPOLATIONS = {
