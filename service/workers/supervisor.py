@@ -96,6 +96,7 @@ class Supervisor:
         self._intake: Intake | None = None
         self._listeners: Sequence[socket.socket] = ()
         self._stopping = asyncio.Event()
+        self._spawned = asyncio.Event()  # set when all workers were, or will not be any more
 
     async def run(self) -> Exception | None:
         """Serve until told to stop; why it ended, if that was not it."""
@@ -148,6 +149,7 @@ class Supervisor:
 
     def _stop(self, command: Command) -> None:
         self._stopping.set()
+        self._spawned.set()
         for listener in self._listeners:
             listener.close()  # the workers have theirs; when the last lets go, nobody can connect
         for worker in tuple(self._workers):
@@ -158,6 +160,8 @@ class Supervisor:
         while not self._stopping.is_set():
             worker = await spawn(self._listeners, lambda asked: self._reply(asked, settings))
             self._workers.append(worker)
+            if len(self._workers) == len(self._shares):
+                self._spawned.set()
             if self._stopping.is_set():  # it was told to while there was nobody to tell
                 worker.kill()
             await self._give(worker)
@@ -176,7 +180,11 @@ class Supervisor:
                 self._give_up()
 
     async def _introduce(self, embedder: Embedder) -> None:
-        """Have all workers serve with an engine, then end the intake of the one before."""
+        """Have all workers serve with an engine, then end the intake of the one before.
+
+        The first waits for all of them, so that who is told that the service is ready finds it so.
+        """
+        await self._spawned.wait()
         old, self._intake = self._intake, Intake(embedder)
         await asyncio.gather(*map(self._give, self._workers))
         if old is not None:

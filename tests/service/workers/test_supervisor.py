@@ -221,6 +221,26 @@ def test_a_stop_under_load_loses_nothing(artifact, drain_seconds):
     assert ended.exit_status == 0
 
 
+LATE = """
+import asyncio
+from service import __main__
+from service.workers import supervisor
+spawn, spawned = supervisor.spawn, []
+async def late(*given):
+    spawned.append(given)
+    await asyncio.sleep(3 if len(spawned) == 2 else 0)
+    return await spawn(*given)
+supervisor.spawn = late
+__main__.main()
+"""
+
+
+def test_it_is_ready_when_all_workers_are(artifact):
+    with running(("-c", LATE), model=artifact, workers=2) as (process, address):
+        assert len(workers(process)) == 2
+        assert set(readiness(process, address)) == {200}
+
+
 def test_a_second_signal_ends_all_at_once(artifact):
     with running(model=artifact, workers=2, drain_seconds=60) as (process, address):
         every = workers(process)
