@@ -1,6 +1,6 @@
 """`python -m service`: serve a model until told to stop; `doctor` examines it, `tune` times it.
 
-Exit status: 0 after SIGTERM or SIGINT, 1 if the model, the device or the address cannot be had or
+Exit status: 0 after SIGTERM or SIGINT, 1 if the model, the device or the address cannot be used or
 the engine hangs, 2 on a bad setting, 128 and its number after a second signal. SIGHUP loads the
 model file again.
 """

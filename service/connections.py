@@ -109,7 +109,7 @@ class Connection(HttpToolsProtocol):
             self._refuse(error, reason="large_head")
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP in the form of all errors, and close: its body has no end to find."""
+        """Answer what is no HTTP in the form of all errors, and close."""
         self._refuse(InvalidRequest("this is not an HTTP/1.1 request"), reason="malformed")
 
     def _unsupported_upgrade_warning(self) -> None:

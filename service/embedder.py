@@ -175,7 +175,7 @@ class Embedder:
         except Exception as error:
             self._batcher.drop(job, error)
             return
-        except BaseException:  # this thread ends; nobody waits in vain
+        except BaseException:  # this thread ends, and the image still gets an answer
             self._batcher.drop(job, NotReady("the decoder failed", retry_after_s=1))
             raise
         self._batcher.put(job, pixels)

@@ -138,7 +138,7 @@ class ArtifactError(Exception):
 
 
 class DeviceError(Exception):
-    """The device asked for cannot be had; the message is one line that says why."""
+    """The device asked for cannot be used; the message is one line that says why."""
 
 
 class StartError(Exception):

@@ -23,7 +23,7 @@ async def listen(host: str, port: int) -> list[socket.socket]:
     """Sockets that listen at all addresses of a host.
 
     Raises:
-        StartError: one of them cannot be had.
+        StartError: one of them cannot be used.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -44,7 +44,7 @@ def url(listener: socket.socket) -> str:
 
 
 def drop_new_connections(descriptor: int) -> None:
-    """Have the kernel drop new connections, so that those it has made can be accepted in peace.
+    """Have the kernel drop new connections, while those it has made can still be accepted.
 
     Closing a listening socket resets the connections that wait in its queue, whose clients may have
     sent a request. Elsewhere than on Linux nothing happens.

@@ -1,4 +1,4 @@
-"""Memory that the process holds and does not use."""
+"""Returning memory that the process does not use to the system."""
 
 import contextlib
 import ctypes

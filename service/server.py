@@ -58,7 +58,7 @@ class Server(uvicorn.Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve on sockets that listen; without any, on those of the settings' address.
 
-        An address that cannot be had is the lifecycle's failure, before a model is loaded for it.
+        If that address cannot be used, this is the failure of the lifecycle, and no model is loaded.
         """
         if sockets is None:
             try:
@@ -102,7 +102,7 @@ class Server(uvicorn.Server):
                 drop_new_connections(listener.fileno())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let nobody in, read the requests that are on their way, finish what is in flight.
+        """Accept no new connections, read the requests on their way, finish what is in flight.
 
         uvicorn would close idle connections at once, and with them the requests in their buffers.
         """

@@ -88,7 +88,7 @@ class Stream:
             return False
         else:
             return True
-        finally:  # nobody waits in vain, even if this thread ends here
+        finally:  # every job gets an answer, even if this thread ends here
             for job in jobs:
                 if not job.future.done():
                     job.future.set_exception(_run_failed())

@@ -17,7 +17,7 @@ REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 LINGER_S = 5.0
 
 QUIET = {"docs", "health", "metrics", "playground"}
-"""Doors whose requests nobody reads about: probes, scrapes, and the files of pages."""
+"""Doors whose requests are logged at debug level only: probes, scrapes, files of pages."""
 
 logger = logging.getLogger(__name__)
 

@@ -64,7 +64,7 @@ class Handle:
             self.last = self.samples.call(None, SAMPLES_S)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connections to it."""
         self.commands.close()
         self.samples.close()
 

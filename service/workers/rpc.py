@@ -70,7 +70,7 @@ class Client:
         return answer
 
     def close(self) -> None:
-        """Hang up, which ends `serve` at the other end."""
+        """Close the connection, which ends `serve` at the other end."""
         self._connection.close()
 
     def _awaited(self, timeout_s: float | None) -> Answer:
@@ -82,7 +82,7 @@ class Client:
 
 
 def serve(connection: Connection, reply: Callable[[Question], Answer]) -> None:
-    """Answer what is asked, until the other end hangs up; what `reply` raises is its answer."""
+    """Answer what is asked until the other end closes; what `reply` raises is its answer."""
     with contextlib.suppress(EOFError, OSError):
         while True:
             number, question = connection.recv()

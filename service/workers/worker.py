@@ -62,7 +62,7 @@ class WorkerServer(Server):
         yield
 
     def drop_new_connections(self) -> None:
-        """Close the doors for all; if only this worker ends, the others go on accepting."""
+        """Drop new connections for all workers if the service stops; if this worker ends, let go."""
         if self.stopping:
             super().drop_new_connections()
         else:
