@@ -58,7 +58,7 @@ class Server(uvicorn.Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve on sockets that listen; without any, on those of the settings' address.
 
-        If that address cannot be used, this is the failure of the lifecycle, and no model is loaded.
+        An address that cannot be used is the lifecycle's failure; then no model is loaded.
         """
         if sockets is None:
             try:

@@ -62,7 +62,7 @@ class WorkerServer(Server):
         yield
 
     def drop_new_connections(self) -> None:
-        """Drop new connections for all workers if the service stops; if this worker ends, let go."""
+        """Drop new connections if the service stops; if only this worker does, stop accepting."""
         if self.stopping:
             super().drop_new_connections()
         else:
