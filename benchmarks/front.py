@@ -47,12 +47,12 @@ def _contenders(model: Path, python: Path | None) -> dict[str, Sequence[Layout]]
         "swin-embed, 1 process, form": [replace(layouts.ours(model), form=True)],
     }
     peers = [layouts.naive(subject, workers=workers) for workers in (1, 2)]
+    peers.append(layouts.naive(subject, form=True))
     if python:
         for peer in (layouts.litserve, layouts.bentoml):
             peers += [peer(subject, workers=workers) for workers in (1, 2)]
     for layout in peers:
         everyone[f"{layout.name}{', form' if layout.form else ''}"] = [layout]
-    everyone["FastAPI, 1 worker, form"] = [layouts.naive(subject, form=True)]
     return everyone
 
 

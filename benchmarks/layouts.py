@@ -38,6 +38,7 @@ def naive(subject: Subject, *, workers: int = 1, form: bool = False) -> Layout:
         _environment(subject, threads=max(1, usable_cores() // workers)),
         "/form" if form else "/embed",
         "/ready",
+        form,
     )
 
 

@@ -190,8 +190,7 @@ def turn(server: Server, plan: Plan) -> dict[str, float]:
 def under_load(server: Server, plan: Plan) -> dict[str, float]:
     """Put a load on a server and have what it measured."""
     layout = server.layout
-    form = plan.multipart or layout.form
-    asked = {"port": server.port, "target": layout.target, "multipart": form}
+    asked = {"port": server.port, "target": layout.target, "multipart": layout.form}
     return carry_out("benchmarks.load", asdict(plan) | asked)
 
 
