@@ -30,7 +30,7 @@ def main() -> int:
     logs.configure(settings.log_format, settings.log_level)
     for warning in misspelt(os.environ):
         logger.warning(warning)
-    memory.keep_large_blocks_apart()
+    memory.lay_out_heaps(resources.usable_cores())
     faulthandler.enable()  # a crash in native code then says in which thread, and where
     sys.setswitchinterval(resources.SWITCH_S)
     if settings.workers > 1:

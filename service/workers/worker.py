@@ -111,7 +111,7 @@ def main() -> int:
     settings: Settings = ask[Request.SETTINGS](Request.SETTINGS)
     logs.configure(settings.log_format, settings.log_level)
     logging.getLogger("service.lifecycle").setLevel(logging.WARNING)  # the supervisor tells it
-    memory.keep_large_blocks_apart()
+    memory.lay_out_heaps(resources.usable_cores())
     faulthandler.enable()
     sys.setswitchinterval(resources.SWITCH_S)
 

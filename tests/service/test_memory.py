@@ -41,7 +41,7 @@ import ctypes, sys
 from pathlib import Path
 from service import memory
 from tests.process import ROOT
-memory.keep_large_blocks_apart()
+memory.lay_out_heaps(2)
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.free.argtypes = [ctypes.c_void_p]
@@ -72,3 +72,30 @@ def test_large_blocks_go_back_to_the_system_as_they_are_freed() -> None:
     program = [sys.executable, "-c", FREED_BESIDE_KEPT]
     done = subprocess.run(program, cwd=ROOT, stdout=subprocess.PIPE, check=True)
     assert int(done.stdout) < 16 << 20
+
+
+FREED_AND_TAKEN_AGAIN = """
+import ctypes, resource
+from service import memory
+memory.lay_out_heaps(2)
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+
+def faults(size):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    made = libc.malloc(size)
+    ctypes.memset(made, 1, size)
+    libc.free(made)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults(4 << 20)
+print(faults(4 << 20))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
+def test_what_an_image_took_is_there_for_the_next_one() -> None:
+    program = [sys.executable, "-c", FREED_AND_TAKEN_AGAIN]
+    done = subprocess.run(program, cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    assert int(done.stdout) < 100  # of the 1024 pages
