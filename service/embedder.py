@@ -13,7 +13,7 @@ from service.batcher import Batcher
 from service.decoders import Decoders
 from service.errors import NotReady, RequestTimeout, ServiceError
 from service.lanes import Loaded
-from service.metrics import Metrics
+from service.observer import Observer
 from service.preprocess import Pixels, preprocess
 from service.settings import Settings
 from service.waiting import Decode, Embedding, Job, Vector
@@ -42,7 +42,7 @@ class Embedder:
     def __init__(
         self,
         settings: Settings,
-        metrics: Metrics,
+        observer: Observer,
         load: Callable[[Settings], Loaded] = lanes.load,
     ) -> None:
         began = time.monotonic()
@@ -53,7 +53,7 @@ class Embedder:
         self.card = self.model.card
         self._max_pixels = settings.max_image_pixels
         self._exact = settings.preprocess == "exact"
-        self._metrics = metrics
+        self._observer = observer
         self._decoders = Decoders(loaded.decode_threads) if loaded.decode_threads else None
         try:
             self._batcher = Batcher(
@@ -61,7 +61,7 @@ class Embedder:
                 max_batch_size=loaded.max_batch_size,
                 capacity=settings.max_queue_size,
                 max_delay_s=settings.max_queue_delay_ms / 1000,
-                on_run=metrics.observe_run,
+                on_run=observer.observe_run,
             )
         except BaseException:
             loaded.close()
@@ -82,12 +82,12 @@ class Embedder:
         try:
             jobs = self._batcher.admit(len(images), time.monotonic() + timeout_s)
         except ServiceError:
-            self._metrics.count_refused_images(len(images))
+            self._observer.count_refused_images(len(images))
             raise
         for job, image in zip(jobs, images, strict=True):
-            job.future.add_done_callback(self._metrics.observe_image)
+            job.future.add_done_callback(self._observer.observe_image)
             if isinstance(image, bytes):
-                self._metrics.image_bytes.observe(len(image))
+                self._observer.observe_bytes(len(image))
                 decode = partial(self._decode, job, image)
                 if self._decoders is None:
                     self._batcher.put(job, decode)
@@ -108,7 +108,7 @@ class Embedder:
         try:
             self._batcher.check_room(1)
         except ServiceError:
-            self._metrics.count_refused_images(1)
+            self._observer.count_refused_images(1)
             raise
 
     @property
@@ -162,7 +162,7 @@ class Embedder:
         picture = preprocess(image, self.card.preprocessing, self._max_pixels, exact=self._exact)
         job.decode_s = time.monotonic() - started
         job.width, job.height = picture.width, picture.height
-        self._metrics.observe_picture(picture)
+        self._observer.observe_picture(picture)
         return picture.pixels
 
     def _decode_ahead(self, job: Job, decode: Decode) -> None:

@@ -51,8 +51,10 @@ class Loaded:
     close: Callable[[], None] = lambda: None
 
 
-def load(settings: Settings) -> Loaded:
+def load(settings: Settings, *, lone_runs: bool = True) -> Loaded:
     """Load the model into this process, on the devices that the settings ask for.
+
+    Without `lone_runs` there is one session: in a job no run has the machine to itself.
 
     Raises:
         ArtifactError: the model file cannot be served.
@@ -60,7 +62,7 @@ def load(settings: Settings) -> Loaded:
     """
     chosen = devices.choose(settings.device)
     on_gpu = chosen != ("cpu",)
-    plan = resources.plan(settings, chosen, resources.usable_cores())
+    plan = resources.plan(settings, chosen, resources.usable_cores(), lone_runs=lone_runs)
     if on_gpu:
         loaded, lanes = on_gpus(settings.model, chosen, plan)
     else:

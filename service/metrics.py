@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from service.drift import Allowance, Drift
 from service.engine_metrics import EngineMetrics
 from service.errors import ImageTooLarge, InvalidImage, RequestTimeout
+from service.observer import Observer
 
 if TYPE_CHECKING:
     from service.preprocess import Picture
@@ -37,7 +38,7 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-class Metrics:
+class Metrics(Observer):
     """The metrics of one process, in a registry of their own; `page` is what Prometheus is told."""
 
     def __init__(self) -> None:
@@ -104,7 +105,7 @@ class Metrics:
         self._requests = functools.cache(requests.labels)
         self._request_duration = functools.cache(request_duration.labels)
         self._rejected = functools.cache(rejected.labels)
-        self.image_bytes = Histogram(
+        self._image_bytes = Histogram(
             "swin_image_bytes",
             "Size of an encoded image",
             buckets=[4**power for power in range(5, 14)],  # 1 KiB to 64 MiB
@@ -170,6 +171,10 @@ class Metrics:
     def count_refused_images(self, count: int) -> None:
         """Count images that were not admitted."""
         self._images["refused"].inc(count)
+
+    def observe_bytes(self, size: int) -> None:
+        """Note how large an encoded image is."""
+        self._image_bytes.observe(size)
 
     def observe_run(self, size: int, *, succeeded: bool) -> None:
         """Count a run of `size` images."""

@@ -63,7 +63,7 @@ class Plan:
     gpu: Gpu
 
 
-def plan(settings: Settings, devices: Sequence[str], cores: int) -> Plan:
+def plan(settings: Settings, devices: Sequence[str], cores: int, *, lone_runs: bool = True) -> Plan:
     """The layout for the CPU, or for GPUs; explicit settings win.
 
     On CPU one image a run on as many single-threaded streams as cores gives the most images per
@@ -78,7 +78,7 @@ def plan(settings: Settings, devices: Sequence[str], cores: int) -> Plan:
     if streams < gpus:
         raise DeviceError(f"SWIN_STREAMS={streams} leaves some of the {gpus} GPUs without work")
     threads = settings.threads_per_stream or max(1, cores // streams)
-    one_session = gpus > 0 or settings.threads_per_stream is not None
+    one_session = gpus > 0 or not lone_runs or settings.threads_per_stream is not None
     most = settings.max_batch_size or (32 if gpus else 1)
     return Plan(
         streams=streams,

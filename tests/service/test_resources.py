@@ -42,6 +42,11 @@ def test_plan_on_cpu_is_a_stream_a_core_and_all_cores_for_a_lone_run():
     assert (made.max_batch_size, made.decode_threads) == (1, 0)
 
 
+def test_plan_without_lone_runs_has_one_gear():
+    made = plan(Settings(streams=2), ["cpu"], cores=4, lone_runs=False)
+    assert (made.streams, made.threads_per_stream, made.lone_threads) == (2, 2, 2)
+
+
 def test_plan_on_gpu_batches_and_decodes_ahead():
     made = plan(Settings(), ["cuda:0"], cores=8)
     assert (made.streams, made.threads_per_stream, made.lone_threads) == (2, 4, 4)

@@ -4,12 +4,13 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from service import memory, resources
+from service import lanes, memory, resources
 from service.embedder import Embedder
-from service.metrics import Metrics
+from service.observer import Observer
 from service.settings import Settings
 
 
@@ -31,8 +32,8 @@ def settings(options: argparse.Namespace) -> Settings:
 def started(options: argparse.Namespace) -> Iterator[Embedder]:
     """An embedder as the options and the environment say; it ends with the block."""
     sys.setswitchinterval(resources.SWITCH_S)
-    memory.keep_large_blocks_apart()
-    embedder = Embedder(settings(options), Metrics())
+    memory.lay_out_heaps(resources.usable_cores())
+    embedder = Embedder(settings(options), Observer(), partial(lanes.load, lone_runs=False))
     try:
         yield embedder
     finally:

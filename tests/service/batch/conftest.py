@@ -3,14 +3,14 @@ import math
 import pytest
 
 from service.embedder import Embedder, unit_length
-from service.metrics import Metrics
+from service.observer import Observer
 from service.settings import Settings
 from tests.images import encode, noise
 
 
 @pytest.fixture(scope="session")
 def embedder(artifact):
-    embedder = Embedder(Settings(model=artifact), Metrics())
+    embedder = Embedder(Settings(model=artifact), Observer())
     yield embedder
     embedder.close()
 
