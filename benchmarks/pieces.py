@@ -69,9 +69,12 @@ class Ceiling:
         self._rates: dict[str, list[float]] = defaultdict(list)
         self.precision = loaded.card.precision
         self.recipe = recipe
-        self.vectors = [
-            loaded.run(preprocess(file, recipe, MANY).pixels[None])[0].tolist() for file in files
-        ]
+        self._vector = lambda number: loaded.run(decoded(number))[0].tolist()
+        self._files = len(files)
+
+    def vectors(self) -> list[list[float]]:
+        """What is to be answered to each of the images."""
+        return [self._vector(number) for number in range(self._files)]
 
     def measure(self, *names: str) -> None:
         """Measure the cases of these names, all if there are none."""
@@ -99,7 +102,7 @@ def _rate(streams: int, work: Callable[[int], object], seconds: float) -> float:
 
     def stream(number: int) -> None:
         while time.perf_counter() < until:
-            work(done[number])
+            work(done[number] * streams + number)
             done[number] += 1
 
     threads = [threading.Thread(target=stream, args=(number,)) for number in range(streams)]
@@ -118,6 +121,7 @@ def served(setup: Setup) -> dict[str, Any]:
 
 def _served(path: Path, setup: Setup) -> tuple[str, dict[str, Any]]:
     ceiling = Ceiling(path, setup)
+    vectors = ceiling.vectors()
     everyone = [layouts.ours(path)]
     if setup.peers:
         everyone += layouts.peers(layouts.Subject(path, ceiling.recipe, setup.peers))
@@ -125,8 +129,7 @@ def _served(path: Path, setup: Setup) -> tuple[str, dict[str, Any]]:
             everyone += layouts.usual(setup.torch, ceiling.recipe, setup.peers)
     images = [str(image) for image in setup.images]
     plans = {
-        clients: Plan(0, "", images, ceiling.vectors, clients, setup.seconds)
-        for clients in setup.clients
+        clients: Plan(0, "", images, vectors, clients, setup.seconds) for clients in setup.clients
     }
     with running(everyone) as servers:
         measured = _interleaved(
