@@ -1,10 +1,5 @@
-"""A job: images in, parts of a collection out. On this machine reading, decoding and inference
-overlap, and memory holds a window of the images and one part of the rows."""
+"""A job: images in, parts of a collection out, whatever engine makes the rows."""
 
-import hashlib
-import math
-import threading
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,25 +9,10 @@ import pyarrow as pa
 
 from model_export.model_card import ModelCard
 from service import memory
-from service.batch import sources
 from service.batch.collection import Collection, Format
 from service.batch.errors import SourceError
-from service.batch.items import Item
-from service.batch.ledger import Ledger
 from service.batch.recipe import Recipe, Row
 from service.batch.sources import Source
-from service.embedder import Embedder, unit_length
-from service.errors import ImageTooLarge, InvalidImage, ServiceError
-from service.waiting import Embedding
-
-READERS = 16
-"""Threads that read: as many requests to an object store are under way at once."""
-
-WINDOW = 256
-"""Images that are being read, decoded or embedded, or wait for one before them."""
-
-WINDOW_BYTES = 256 * 1024 * 1024
-"""Encoded bytes of those that are read."""
 
 UNREADABLE_IN_A_ROW = 100
 """As many files that cannot be read, one after the other, are a source that has gone."""
@@ -58,30 +38,6 @@ class Engine(Protocol):
     ) -> Generator[Row]:
         """Rows of the images that the collection has none of."""
         ...
-
-
-class Local:
-    """The service's engine, in this process. Rows come in the order of their images."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        self.card = embedder.card
-        self.digest = embedder.model.digest
-        self.skipped = 0
-        self.broken: list[str] = []
-        self._embedder = embedder
-
-    def rows(
-        self, found: Sequence[Source], collection: Collection, *, normalize: bool
-    ) -> Generator[Row]:
-        """Rows of the images that the collection has none of.
-
-        Raises:
-            ServiceError: the engine failed.
-        """
-        done = (table["id"].to_pylist() for table in collection.tables("id"))
-        pending = Pending(sources.listing(found, self.broken), done)
-        yield from embed(pending, self._embedder, normalize=normalize)
-        self.skipped = pending.skipped
 
 
 @dataclass(frozen=True)
@@ -132,101 +88,3 @@ def readable(rows: Iterable[Row]) -> Iterator[Row]:
                 f"{unreadable} images in a row could not be read, last {row.path}: {row.error}"
             )
         yield row
-
-
-def embed(items: Iterable[Item], embedder: Embedder, *, normalize: bool) -> Generator[Row]:
-    """Rows of items, in their order. An image's own fault is in its row.
-
-    Raises:
-        ServiceError: the engine failed.
-    """
-    room = _Room(WINDOW_BYTES)
-    window: deque[tuple[Item, Future[_Read]]] = deque()
-    readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
-    try:
-        for item in items:
-            window.append((item, readers.submit(_read, item, embedder, room)))
-            if len(window) == min(WINDOW, embedder.batcher.capacity):
-                yield _row(*window.popleft(), normalize)
-        while window:
-            yield _row(*window.popleft(), normalize)
-    finally:
-        readers.shutdown(wait=False, cancel_futures=True)
-        room.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """An image that was read, on its way through the engine."""
-
-    sha256: str
-    embedding: Future[Embedding]
-
-
-class _Room:
-    """Bytes that may be held at once; an image larger than all of it waits to be alone."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._held = 0
-        self._changed = threading.Condition()
-
-    def take(self, size: int) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._held or self._held + size <= self._size)
-            self._held += size
-
-    def give_back(self, size: int) -> None:
-        with self._changed:
-            self._held -= size
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """Let everybody in who waits."""
-        with self._changed:
-            self._size = 2**63
-            self._changed.notify_all()
-
-
-def _read(item: Item, embedder: Embedder, room: _Room) -> _Read:
-    data = item.read()
-    digest = hashlib.sha256(data).hexdigest()
-    size = len(data)
-    room.take(size)
-    (embedding,) = embedder.submit([data], math.inf)
-    embedding.add_done_callback(lambda _: room.give_back(size))
-    return _Read(digest, embedding)
-
-
-def _row(item: Item, reading: Future[_Read], normalize: bool) -> Row:
-    try:
-        read = reading.result()
-    except ServiceError:
-        raise
-    except Exception as error:  # whatever its protocol raises
-        return Row.unreadable(item, error)
-    try:
-        embedding = read.embedding.result()
-    except (InvalidImage, ImageTooLarge) as error:
-        return Row(item.id, item.path, read.sha256).refused(error)
-    vector = unit_length(embedding.vector) if normalize else embedding.vector
-    size = (embedding.width, embedding.height)
-    return Row(item.id, item.path, read.sha256, *size, vector)
-
-
-class Pending:
-    """The items that have no row yet, each once; counts those that it leaves out."""
-
-    def __init__(self, items: Iterable[Item], done: Iterable[Iterable[str]]) -> None:
-        self._items = items
-        self._ledger = Ledger()
-        self.skipped = 0
-        for ids in done:
-            self._ledger.add_all(ids)
-
-    def __iter__(self) -> Iterator[Item]:
-        for item in self._items:
-            if self._ledger.add(item.id):
-                yield item
-            else:
-                self.skipped += 1

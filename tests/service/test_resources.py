@@ -42,7 +42,7 @@ def test_plan_on_cpu_is_a_stream_a_core_and_all_cores_for_a_lone_run():
     assert (made.max_batch_size, made.decode_threads) == (1, 0)
 
 
-def test_plan_without_lone_runs_has_one_gear():
+def test_plan_without_lone_runs_has_one_session():
     made = plan(Settings(streams=2), ["cpu"], cores=4, lone_runs=False)
     assert (made.streams, made.threads_per_stream, made.lone_threads) == (2, 2, 2)
 

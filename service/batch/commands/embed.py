@@ -16,6 +16,7 @@ from service.batch import job, sources
 from service.batch.collection import Collection, Format
 from service.batch.commands import engine
 from service.batch.errors import ClusterError
+from service.batch.local import Local
 from service.batch.recipe import Dtype, Recipe, Row
 
 PARTLY = 3
@@ -118,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
 def _engine(options: argparse.Namespace) -> Iterator[job.Engine]:
     if options.engine == "local":
         with engine.started(options) as embedder:
-            yield job.Local(embedder)
+            yield Local(embedder)
         return
     try:
         from service.batch.cluster import Cluster
