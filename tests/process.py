@@ -24,11 +24,15 @@ def running(program: tuple[str, ...] = ("-m", "service"), **settings):
         text=True,
     )
     address = ""
+    said = []
     for line in process.stderr:
+        said.append(line)
         if found := re.search(r"running on (http://\S+)", line):
             address = found[1]
         if "lifecycle: ready" in line:
             break
+    else:
+        raise AssertionError(f"the service ended with {process.wait()}: {''.join(said)}")
     drained = threading.Thread(target=process.stderr.read)  # so that it never waits for us
     drained.start()
     try:

@@ -3,7 +3,7 @@
 import ctypes
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +12,6 @@ from starlette.requests import Request
 
 from service import __main__, embedder, model, preprocess, resources
 from service.api import embed
-from service.settings import Settings
 from tests.images import encode
 
 FOREVER_S = 1000
@@ -115,8 +114,8 @@ def _faulty_reading(read: Callable[..., Awaitable[bytes]]) -> Callable[..., Awai
 
 
 def _decode_ahead(plan: Callable[..., resources.Plan]) -> Callable[..., resources.Plan]:
-    def ahead(settings: Settings, devices: Sequence[str], cores: int) -> resources.Plan:
-        return replace(plan(settings, devices, cores), decode_threads=2)
+    def ahead(*given: object, **options: object) -> resources.Plan:
+        return replace(plan(*given, **options), decode_threads=2)
 
     return ahead
 

@@ -60,6 +60,7 @@ def meet(fault: str, process: Popen[str], address: str) -> Seen:
     for client in clients:
         client.start()
     while not beside[200]:
+        assert process.poll() is None
         time.sleep(0.01)
     before = seen = _metrics(address)
     started = time.monotonic()
