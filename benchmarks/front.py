@@ -1,8 +1,8 @@
-"""Where one process stops: requests/s around a model that costs nothing, with fronts and without.
+"""Where one process stops: requests/s around a model that costs nothing, with workers and without.
 
     python -m benchmarks.front [--peers PYTHON]
 
-Two services, each with half of the clients, are the most that two front processes before one engine
+Two services, each with half of the clients, are the most that two worker processes before one engine
 could give: they share nothing. All are loaded in turn; the clients share the cores.
 """
 

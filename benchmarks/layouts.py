@@ -19,7 +19,7 @@ class Subject:
 
 
 def ours(model: Path, *, workers: int = 1) -> Layout:
-    """The service of this repository, with its defaults but for the front processes."""
+    """The service of this repository, with its defaults but for the worker processes."""
     return Layout(
         "swin-embed" if workers == 1 else f"swin-embed, SWIN_WORKERS={workers}",
         (sys.executable, "-m", "service", "--port", "{port}", "--log-level", "warning"),

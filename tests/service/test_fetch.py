@@ -229,7 +229,7 @@ def test_public_addresses(address):
 
 
 def test_allowing_urls_needs_hosts():
-    with pytest.raises(ValidationError, match="image_url_hosts"):
+    with pytest.raises(ValidationError, match="SWIN_IMAGE_URL_HOSTS"):
         Settings(allow_image_urls=True)
 
 
