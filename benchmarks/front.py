@@ -2,8 +2,8 @@
 
     python -m benchmarks.front [--peers PYTHON]
 
-Two services, each with half of the clients, are the most that two worker processes before one engine
-could give: they share nothing. All are loaded in turn; the clients share the cores.
+Two services, each with half of the clients, are the most that two worker processes before one
+engine could give: they share nothing. All are loaded in turn; the clients share the cores.
 """
 
 import argparse
