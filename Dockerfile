@@ -3,6 +3,8 @@
 # docker build --build-arg MODEL=mine.onnx .                     models/mine.onnx baked in
 # docker run -v ./models:/models:ro -e SWIN_MODEL=/models/mine.onnx ...    or mounted
 #
+# Without pillow-heif (HEIC), whose wheels are GPLv2: docs/operations.md has how to add it.
+#
 # PYTHON_IMAGE takes a digest too, to pin the base: --build-arg PYTHON_IMAGE=python@sha256:...
 
 ARG PYTHON_IMAGE=docker.io/library/python:3.12-slim-bookworm

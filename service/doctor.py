@@ -25,7 +25,10 @@ from service.gpu import devices
 from service.metrics import Metrics
 from service.settings import Settings
 
-PACKAGES = ("onnxruntime", "onnxruntime-gpu", "numpy", "pillow", "fastapi", "uvicorn", "pydantic")
+PACKAGES = (
+    *("onnxruntime", "onnxruntime-gpu", "numpy", "pillow", "pillow-heif", "fastapi", "uvicorn"),
+    "pydantic",
+)
 RUNS = 5
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -18,11 +19,12 @@ from model_export.model_card import Preprocessing
 from service import bombs, geometry
 from service.errors import ImageTooLarge, InvalidImage, ServiceError
 from service.geometry import Box, Size
+from service.heif import reader as heic
 
 Pixels = npt.NDArray[np.uint8]
 """uint8 `[height, width, 3]`, RGB."""
 
-READERS = (
+READERS: tuple[type[ImageFile], ...] = (
     JpegImageFile,
     PngImageFile,
     WebPImageFile,
@@ -30,10 +32,11 @@ READERS = (
     BmpImageFile,
     TiffImageFile,
     AvifImageFile,
+    *heic.READERS,
 )
 """Pillow's, of the formats that are taken; it knows no other unless it is asked to look."""
 
-FORMATS = tuple(reader.format for reader in READERS)
+FORMATS = tuple(str(reader.format) for reader in READERS)
 
 SIGNATURE_BYTES = 16
 """As many as Pillow hands to a format that is asked whether a file is its own."""
@@ -109,10 +112,14 @@ def _preprocess(data: bytes, recipe: Preprocessing, max_pixels: int, *, exact: b
     try:
         if isinstance(image, TiffImageFile):
             bombs.check_parts(image, len(data), max_pixels)
+        heic.check(image, max_pixels)
         turn = geometry.TURNS.get(image.getexif().get(ORIENTATION_TAG, 1), geometry.TURNS[1])
         resized = geometry.resized_size(size, turn, recipe)
         scale = 1.0 if exact else _draft(image, resized)
+        expected = image.size
         rgb = to_rgb(image)
+        if rgb.size != expected:
+            raise InvalidImage("the image has another size than it says")
     except (MemoryError, ServiceError):
         raise
     except Exception as error:  # a decoder may raise anything on damaged data
@@ -156,6 +163,8 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLarge(f"the image has more than {max_pixels} pixels") from error
     except Exception as error:
+        if heic.is_heic(data) and not heic.READERS:
+            raise InvalidImage(heic.MISSING) from error
         known = ", ".join(FORMATS)
         raise InvalidImage(f"the data is not an image in a known format ({known})") from error
     width, height = image.size

@@ -2,17 +2,19 @@
 
 `python -m tests.fuzz preprocess|form|openai|infer|sources [libFuzzer options]`, such as
 `-max_total_time=600`, in an environment that has atheris. It ends at the first exception that is
-not an answer to the client.
+not an answer to the client. `python -m tests.fuzz seeds FOLDER` writes small files of every format,
+HEIC among them where pillow-heif is installed, to begin `preprocess` with.
 """
 
 import asyncio
 import contextlib
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import atheris
 
-with atheris.instrument_imports(include=["service", "PIL", "starlette.formparsers"]):
+with atheris.instrument_imports(include=["service", "PIL", "pillow_heif", "starlette.formparsers"]):
     from starlette.requests import Request
 
     from model_export.model_card import Preprocessing
@@ -75,8 +77,16 @@ def fuzz_sources(data: bytes) -> None:
     sources.decode(data.decode("utf-8", "surrogatepass" if len(data) % 2 else "replace"), None)
 
 
-def main() -> None:
-    target = globals()[f"fuzz_{sys.argv.pop(1)}"]
+def write_seeds(folder: Path) -> None:
+    from tests.hostile import corpus, heif
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, data in enumerate((*corpus.sound_files(), *heif.files() * heif.INSTALLED)):
+        (folder / f"{number:04}").write_bytes(data)
+
+
+def fuzz(name: str) -> None:
+    target = globals()[f"fuzz_{name}"]
 
     def one(data: bytes) -> None:
         with contextlib.suppress(ServiceError, UnicodeDecodeError):
@@ -87,4 +97,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1] == "seeds":
+        write_seeds(Path(sys.argv[2]))
+    else:
+        fuzz(sys.argv.pop(1))

@@ -18,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from service.batch.errors import SourceError
 
-IMAGE = re.compile(r"\.(avif|bmp|gif|jfif|jpe?g|png|tiff?|webp)$", re.IGNORECASE)
+IMAGE = re.compile(r"\.(avif|bmp|gif|hei[cf]|hif|jfif|jpe?g|png|tiff?|webp)$", re.IGNORECASE)
 
 PATH_COLUMNS = ("path", "url", "uri", "file", "filename", "file_name", "image")
 """Of a manifest, the first of these holds the paths; a column `id` names the images, if there."""

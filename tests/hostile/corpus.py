@@ -15,6 +15,8 @@ from functools import cache
 
 from PIL import Image
 
+from tests.hostile import heif
+
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "I;16", "F")
 OPTIONS: dict[str, tuple[dict[str, object], ...]] = {
     "JPEG": (
@@ -35,6 +37,7 @@ OPTIONS: dict[str, tuple[dict[str, object], ...]] = {
     "WEBP": ({}, {"lossless": True}, {"quality": 5, "method": 0}),
     "AVIF": ({"speed": 10}, {"speed": 10, "subsampling": "4:4:4"}),
     "GIF": ({}, {"interlace": 0}),
+    "HEIF": ({"quality": 10}, {"quality": -1, "chroma": 444}),
 }
 CONTENT_TYPES = (
     *("image/png", "image/jpeg", "image/webp", "image/heic", "image/svg+xml", "image/x-unknown"),
@@ -56,7 +59,7 @@ class Sample:
 
 
 def samples(seed: int) -> Iterator[Sample]:
-    """Samples without end; the same ones for the same seed and the same Pillow."""
+    """Samples without end; the same ones for the same seed, Pillow and pillow-heif."""
     rng = random.Random(seed)  # noqa: S311 - not a secret
     common = (sound, truncated, flipped, overwritten, spliced, lying, nonsense, polyglot, metadata)
     while True:
@@ -95,7 +98,7 @@ def sound_files() -> tuple[bytes, ...]:
     frames = [noise.convert("P")] * 20
     files += [
         encode(frames[0], form, save_all=True, append_images=frames[1:])
-        for form in ("GIF", "PNG", "WEBP", "TIFF", "AVIF")
+        for form in ("GIF", "PNG", "WEBP", "TIFF", "AVIF", *["HEIF"] * heif.INSTALLED)
     ]
     return tuple(files)
 
@@ -162,9 +165,8 @@ def lying(rng: random.Random) -> bytes:
     """A header whose sizes, depths and counts are not those of its data; checksums are right."""
     number = rng.choice(NUMBERS)
     other = rng.choice((rng.choice(NUMBERS), 8))
-    return rng.choice((_lying_png, _lying_bmp, _lying_gif, _lying_jpeg, _lying_tiff, _lying_webp))(
-        rng, number, other
-    )
+    makers = [_lying_png, _lying_bmp, _lying_gif, _lying_jpeg, _lying_tiff, _lying_webp]
+    return rng.choice(makers + [_lying_heic] * heif.INSTALLED)(rng, number, other)
 
 
 def png(
@@ -269,6 +271,10 @@ def _lying_webp(rng: random.Random, number: int, other: int) -> bytes:
     where = rng.choice((4, 16, 20, 24, 27))
     data[where : where + 4] = struct.pack("<I", rng.choice((number, other)))
     return bytes(data)
+
+
+def _lying_heic(rng: random.Random, number: int, other: int) -> bytes:
+    return heif.lying(rng, rng.choice((number, other)))
 
 
 def polyglot(rng: random.Random) -> bytes:
@@ -389,7 +395,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "webp_of_nothing": lambda: encode(Image.new("RGB", (SIDE, SIDE)), "WEBP", quality=1, method=0),
     "avif_of_nothing": lambda: encode(Image.new("RGB", (4000, 4000)), "AVIF", speed=10),
     "bmp_of_runs": lambda: runs((SIDE, SIDE)),
-}
+} | (heif.BOMBS if heif.INSTALLED else {})
 """Files that are small to send and large, long or deep to read."""
 
 
