@@ -84,7 +84,7 @@ HEADERS = {
             "content": {RAW: {"schema": RAW_ROWS}, NPY: {"schema": NPY_FILE}},
             "headers": HEADERS,
         },
-        **error_responses([*EMBEDDING_ERRORS, UnsupportedMediaType, NotAcceptable]),
+        **error_responses([*EMBEDDING_ERRORS, NotAcceptable]),
     },
     openapi_extra={
         "parameters": query_parameters(EmbedQuery),

@@ -8,7 +8,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import RequestTooLarge
+from service.errors import RequestTooLarge, UnsupportedMediaType
 from service.metrics import Metrics
 
 REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
@@ -110,8 +110,9 @@ def log_request(
 class Bounded:
     """Ends a request whose body grows over `limit` bytes, declared or not, while it arrives.
 
-    The answer is sent at once, and what still arrives is thrown away for `LINGER_S` before the
-    connection closes: a client that is busy sending would otherwise see a broken pipe, no answer.
+    One that is compressed is not read: its length would bound nothing. The answer is sent at once,
+    and what still arrives is thrown away for `LINGER_S` before the connection closes: a client that
+    is busy sending would otherwise see a broken pipe, no answer.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -123,6 +124,7 @@ class Bounded:
             await self._app(scope, receive, send)
             return
         declared = int(_header(scope, b"content-length") or 0)
+        coding = _header(scope, b"content-encoding").decode("latin-1").lower()
         received = 0
         too_large = False
 
@@ -134,6 +136,10 @@ class Bounded:
 
         async def counted() -> Message:
             nonlocal received
+            if coding not in {"", "identity"}:
+                raise UnsupportedMediaType(
+                    "the body has a Content-Encoding; send it as it is, images are compressed"
+                )
             check(declared)
             message = await receive()
             received += len(message.get("body", b""))

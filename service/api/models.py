@@ -1,16 +1,21 @@
 """`GET /v1/models`: what is served, from the model card."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel
 
 from model_export.model_card import ModelCard
 from service.api.answers import embedder
-from service.api.openapi import error_responses
-from service.errors import NotReady
+from service.api.openapi import MODEL_NAME, error_responses
+from service.errors import ModelNotFound, NotReady
+from service.lanes import Described
 
 router = APIRouter(tags=["models"])
+
+Name = Annotated[
+    str, Path(description="the served model", json_schema_extra={"enum": [MODEL_NAME]})
+]
 
 
 class Model(BaseModel):
@@ -40,19 +45,41 @@ class ModelList(BaseModel):
 )
 async def models(request: Request) -> dict[str, Any]:
     """The served model as an OpenAI model object, with the artifact's model card in `card`."""
-    model = embedder(request).model
+    return {"object": "list", "data": [_described(embedder(request).model)]}
+
+
+@router.get(
+    "/v1/models/{name}",
+    summary="What is served, if it has this name",
+    responses={200: {"model": Model}, **error_responses([ModelNotFound, NotReady])},
+)
+async def model(request: Request, name: Name) -> dict[str, Any]:
+    """The same model object alone."""
+    served = embedder(request).model
+    check_name(name, served.card)
+    return _described(served)
+
+
+def check_name(name: str, card: ModelCard, param: str | None = None) -> None:
+    """Check that a request names the model that is served.
+
+    Raises:
+        ModelNotFound: it names another.
+    """
+    if name != card.name:
+        raise ModelNotFound(
+            f"there is no model {name!r}; the one served is {card.name!r}", param=param
+        )
+
+
+def _described(model: Described) -> dict[str, Any]:
     return {
-        "object": "list",
-        "data": [
-            {
-                "id": model.card.name,
-                "object": "model",
-                "created": 0,
-                "owned_by": "swin-embed",
-                "pretrained": model.card.pretrained,
-                "dimensions": model.card.embedding_dim,
-                "digest": model.digest,
-                "card": model.card.model_dump(),
-            }
-        ],
+        "id": model.card.name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "swin-embed",
+        "pretrained": model.card.pretrained,
+        "dimensions": model.card.embedding_dim,
+        "digest": model.digest,
+        "card": model.card.model_dump(),
     }

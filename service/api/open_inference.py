@@ -5,10 +5,10 @@ https://github.com/triton-inference-server/server (protocol/extension_binary_dat
 """
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
@@ -16,6 +16,7 @@ from model_export import __version__
 from model_export.model_card import EMBEDDING, ModelCard
 from service.api import health, tensors
 from service.api.answers import embed_all, embedder, encoding
+from service.api.models import Name
 from service.api.open_inference_messages import (
     InferRequest,
     InferResponse,
@@ -26,7 +27,6 @@ from service.api.open_inference_messages import (
 from service.api.openapi import (
     EMBEDDING_ERRORS,
     EMBEDDING_HEADERS,
-    MODEL_NAME,
     TINY_IMAGE,
     error_responses,
     header,
@@ -46,9 +46,6 @@ router = APIRouter(prefix=PREFIX, tags=["open_inference"])
 NOT_READY = error_responses([NotReady], V2Error)
 NOT_FOUND = error_responses([ModelNotFound, NotReady], V2Error)
 
-Name = Annotated[
-    str, Path(description="the served model", json_schema_extra={"enum": [MODEL_NAME]})
-]
 VERSIONED = {
     "parameters": [
         {

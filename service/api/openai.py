@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from model_export.model_card import ModelCard
 from service.api.answers import Upload, allow, embed_all, embedder, encoding
+from service.api.models import check_name
 from service.api.openapi import (
     EMBEDDING_ERRORS,
     EMBEDDING_HEADERS,
@@ -119,7 +120,7 @@ class EmbeddingsResponse(BaseModel):
     summary="Embed images the way OpenAI clients ask",
     responses={
         200: {"model": EmbeddingsResponse, "headers": EMBEDDING_HEADERS},
-        **error_responses([*EMBEDDING_ERRORS, UnsupportedMediaType, ModelNotFound]),
+        **error_responses([*EMBEDDING_ERRORS, ModelNotFound]),
     },
     openapi_extra={
         "requestBody": {
@@ -173,10 +174,8 @@ async def _parse(request: Request) -> EmbeddingsRequest:
 
 
 def _check(asked: EmbeddingsRequest, card: ModelCard) -> None:
-    if asked.model not in {None, card.name}:
-        raise ModelNotFound(
-            f"there is no model {asked.model!r}; the one served is {card.name!r}", param="model"
-        )
+    if asked.model is not None:
+        check_name(asked.model, card, "model")
     if asked.dimensions not in {None, card.embedding_dim}:
         raise InvalidRequest(
             f"Swin embeddings cannot be cut: {card.name} has {card.embedding_dim} dimensions; "

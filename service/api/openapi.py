@@ -32,6 +32,7 @@ Responses = dict[int | str, dict[str, Any]]
 EMBEDDING_ERRORS: Sequence[type[ServiceError]] = (
     errors.InvalidRequest,
     errors.RequestTooLarge,
+    errors.UnsupportedMediaType,
     errors.ImageTooLarge,
     errors.TooManyImages,
     errors.InvalidImage,

@@ -12,6 +12,15 @@ def test_models_come_from_the_card(client, artifact):
     assert model["digest"] == hashlib.sha256(artifact.read_bytes()).hexdigest()
 
 
+def test_a_model_is_found_by_its_name(client):
+    (model,) = client.get("/v1/models").json()["data"]
+    assert client.get(f"/v1/models/{model['id']}").json() == model
+    other = client.get("/v1/models/resnet50")
+    assert other.status_code == 404
+    assert other.json()["error"]["code"] == "model_not_found"
+    assert model["id"] in other.json()["error"]["message"]
+
+
 def test_openapi_describes_the_doors(client):
     paths = client.get("/openapi.json").json()["paths"]
     assert {"/embed", "/v1/models", "/health/live", "/health/ready", "/metrics"} <= set(paths)
@@ -29,13 +38,14 @@ def test_docs_need_no_other_host(client):
 
 
 EVERYWHERE = {"408", "431", "500", "503"}
-EMBEDDING = EVERYWHERE | {"200", "400", "413", "422", "429", "504"}
+EMBEDDING = EVERYWHERE | {"200", "400", "413", "415", "422", "429", "504"}
 TOLD = {
-    ("/embed", "post"): EMBEDDING | {"406", "415"},
-    ("/v1/embeddings", "post"): EMBEDDING | {"404", "415"},
+    ("/embed", "post"): EMBEDDING | {"406"},
+    ("/v1/embeddings", "post"): EMBEDDING | {"404"},
     ("/v2/models/{name}/infer", "post"): EMBEDDING | {"404"},
     ("/v2/models/{name}", "get"): EVERYWHERE | {"200", "404"},
     ("/v1/models", "get"): EVERYWHERE | {"200"},
+    ("/v1/models/{name}", "get"): EVERYWHERE | {"200", "404"},
     ("/health/live", "get"): EVERYWHERE | {"200"},
 }
 
