@@ -41,6 +41,13 @@ def test_a_folder_lists_its_images_in_order_at_any_depth(photos):
     ]
 
 
+def test_an_image_is_known_by_its_suffix(tmp_path):
+    images = ["a.HEIC", "b.heif", "c.hif", "d.JPG", "e.webp"]
+    for name in (*images, "f.txt", "g.heics", "h"):
+        (tmp_path / name).touch()
+    assert [item.path.rpartition("/")[2] for item in listed(tmp_path)] == images
+
+
 def test_a_glob_lists_what_it_matches(photos):
     assert [item.id for item in listed(f"{photos}/0[12].png")] == [
         f"{photos}/01.png",
