@@ -32,7 +32,8 @@ class Plan:
         images: files to send in turn.
         vectors: the expected embedding of each.
         clients: connections.
-        seconds: time that is measured, after a quarter of it to warm up.
+        seconds: time that is measured, after a quarter of it to warm up; or longer, until there
+            are as many answers as clients.
         multipart: wrap each image in a form.
     """
 
@@ -65,6 +66,8 @@ class Load:
     vectors: list[np.ndarray] = field(default_factory=list)
     began: float = 0
     until: float = 0
+    ended: float = 0
+    answers: int = 0
     latencies: list[float] = field(default_factory=list)
     wrong: int = 0
 
@@ -73,6 +76,10 @@ class Load:
         multipart = self.plan.multipart
         self.requests = [request(self.plan.target, one, multipart=multipart) for one in files]
         self.vectors = [np.array(vector) for vector in self.plan.vectors]
+
+    def over(self, now: float) -> bool:
+        """Whether enough was measured."""
+        return now >= self.until and self.answers >= self.plan.clients
 
     def is_wrong(self, index: int, body: bytes) -> bool:
         """Whether an answer is not the expected vector: unit lengths make the product a cosine."""
@@ -124,11 +131,11 @@ class Client(asyncio.Protocol):
         now = time.perf_counter()
         self._tally(now, whole)
         self.buffer.clear()
-        if now < self.load.until:
-            self._send()
-        else:
+        if self.load.over(now):
             self.done.set_result(None)
             self.transport.close()
+        else:
+            self._send()
 
     def _send(self) -> None:
         self.index = self.turn % len(self.load.requests)
@@ -137,10 +144,14 @@ class Client(asyncio.Protocol):
         self.transport.write(self.load.requests[self.index])
 
     def _tally(self, now: float, whole: Answer) -> None:
+        measured = now >= self.load.began and not self.load.over(now)
+        if measured:
+            self.load.answers += 1
+            self.load.ended = max(self.load.until, now)
         look = self.turn % CHECK_EVERY == 1
         if whole.status != 200 or (look and self.load.is_wrong(self.index, whole.body)):
             self.load.wrong += 1
-        elif self.load.began <= now <= self.load.until:
+        elif measured:
             self.load.latencies.append(now - self.sent)
 
 
@@ -174,7 +185,7 @@ async def run(plan: Plan) -> Measured:
     load = Load(plan)
     loop = asyncio.get_running_loop()
     load.began = time.perf_counter() + plan.seconds / 4
-    load.until = load.began + plan.seconds
+    load.ended = load.until = load.began + plan.seconds
     clients = []
     for number in range(plan.clients):
         _, client = await loop.create_connection(
@@ -184,7 +195,7 @@ async def run(plan: Plan) -> Measured:
     await asyncio.gather(*(client.done for client in clients))
     milliseconds = np.array(load.latencies or [np.nan]) * 1000
     return Measured(
-        images_per_s=len(load.latencies) / plan.seconds,
+        images_per_s=len(load.latencies) / (load.ended - load.began),
         p50_ms=float(np.percentile(milliseconds, 50)),
         p99_ms=float(np.percentile(milliseconds, 99)),
         answers=len(load.latencies),
