@@ -17,6 +17,7 @@ import tritonclient.http
 def openai_vectors(address, photo):
     client = openai.OpenAI(base_url=f"{address}/v1", api_key="key")
     model = client.models.list().data[0].id
+    assert client.models.retrieve(model).id == model
     image = "data:image/jpeg;base64," + base64.b64encode(photo).decode()
     asked = {"model": model, "input": image}
     yield "openai", client.embeddings.create(**asked)
