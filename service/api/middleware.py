@@ -138,7 +138,7 @@ class Bounded:
             nonlocal received
             if coding not in {"", "identity"}:
                 raise UnsupportedMediaType(
-                    "the body has a Content-Encoding; send it as it is, images are compressed"
+                    "send the body without Content-Encoding: images are compressed already"
                 )
             check(declared)
             message = await receive()
