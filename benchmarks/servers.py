@@ -57,7 +57,7 @@ class Server:
 
     def resident_mb(self) -> float:
         """Memory that its processes hold, shared pages counted once for each, in MB."""
-        return sum(_resident_kb(process) for process in _family(self.process)) / 1000
+        return sum(_resident_kib(process) for process in _family(self.process)) * 1024 / 1e6
 
 
 @contextlib.contextmanager
@@ -137,7 +137,7 @@ def _family(process: int) -> list[int]:
     return found
 
 
-def _resident_kb(process: int) -> int:
+def _resident_kib(process: int) -> int:
     with contextlib.suppress(OSError):
         for line in (PROC / str(process) / "status").read_text().splitlines():
             if line.startswith("VmRSS:"):

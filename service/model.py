@@ -49,7 +49,9 @@ class Model:
         """
         session = self.lone_session if alone else self.session
         vectors: Vectors = session.run([EMBEDDING], {PIXELS: pixels})[0]
-        return vectors
+        # Onnxruntime's own array lies in its arena until nobody refers to it. In the midst of a
+        # block that the next run needs whole, it makes that run take another.
+        return vectors.copy()
 
     def warm_up(self) -> float:
         """Embed a grey image in each session; seconds that a run in `session` took.

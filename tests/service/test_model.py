@@ -132,3 +132,10 @@ def test_a_vector_has_the_same_bits_in_every_session_and_batch(artifact):
 def test_one_session_holds_the_weights_once(artifact):
     loaded = model.load(artifact, "cpu", threads=2, lone_threads=2)
     assert loaded.lone_session is loaded.session
+
+
+def test_a_vector_does_not_hold_a_piece_of_the_arena(artifact):
+    """Held until it is sent, it splits a block, and the next run takes a new one: 12 MB of int8."""
+    loaded = model.load(artifact, "cpu", threads=1, lone_threads=2)
+    for alone in (False, True):
+        assert loaded.run(np.zeros((2, 32, 32, 3), np.uint8), alone).flags.owndata
