@@ -3,7 +3,7 @@
 import statistics
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -165,17 +165,23 @@ def _interleaved(
     repeats: int,
     between: Callable[[], None],
 ) -> dict[str, dict[str, Any]]:
-    """Medians by server and number of clients; wrong answers are added up."""
+    """Medians by server and number of clients; wrong answers are added up.
+
+    Each repeat begins with another server: the first comes after the ceiling, the others after one
+    of their kind.
+    """
     for server in servers:
         # Some learn from their first requests how to batch.
         under_load(server, replace(plans[max(plans)], seconds=1))
         server.pause()
     found = defaultdict(list)
+    order = deque(servers)
     for _ in range(repeats):
         between()
         for clients, plan in plans.items():
-            for server in servers:
+            for server in order:
                 found[server.layout.name, clients].append(turn(server, plan))
+        order.rotate(-1)
     rows: dict[str, dict[str, Any]] = defaultdict(dict)
     for (name, clients), runs in found.items():
         rows[name][str(clients)] = medians(runs)
