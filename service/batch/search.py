@@ -1,6 +1,6 @@
 """Nearest images of a collection, by LanceDB: an engine in this process, an index on disk."""
 
-import shutil
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,9 @@ from service.batch.errors import OutputError
 from service.waiting import Vector
 
 TABLE = "vectors"
+
+STATE_KEY = "collection"
+"""Key of the schema's metadata that says of what the index is a copy."""
 
 INDEXED_FROM = 4096
 """Below so many vectors the exact search is as fast as any index."""
@@ -43,7 +46,7 @@ class Index:
 
     @classmethod
     def of(cls, collection: Collection, folder: Path) -> "Index":
-        """The index of a collection, built where it is missing or the collection has grown.
+        """The index of a collection, built where it is missing or the collection has changed.
 
         Raises:
             OutputError: the collection holds nothing, or lancedb is not installed.
@@ -56,26 +59,26 @@ class Index:
                 "lancedb is not installed: pip install 'swin-embed[search]'"
             ) from None
         recipe = collection.made()
-        rows = sum(
-            table.num_rows - table["embedding"].null_count
-            for table in collection.tables("embedding")
-        )
+        rows, state = _state(collection)
         database = lancedb.connect(folder)
         if TABLE in database.list_tables().tables:
             table = database.open_table(TABLE)
-            if table.count_rows() == rows and _digest(table.schema) == recipe.digest:
+            if _state_in(table.schema) == state:
                 return cls(table)
-            shutil.rmtree(folder)
-            database = lancedb.connect(folder)
+            database.drop_table(TABLE)
         schema = pa.schema(
             [
                 ("id", pa.string()),
                 ("path", pa.string()),
                 ("vector", pa.list_(pa.float32(), recipe.card.embedding_dim)),
             ],
-            metadata={"digest": recipe.digest},
+            metadata={STATE_KEY: state},
         )
-        table = database.create_table(TABLE, _batches(collection, schema), schema=schema)
+        table = database.create_table(TABLE, schema=schema)
+        # Not given to `create_table`, which would draw from it in LanceDB's own loop: a collection
+        # that is a Lance table itself would wait there for that loop.
+        for batch in _batches(collection, schema):
+            table.add(pa.Table.from_batches([batch]))
         if rows >= INDEXED_FROM:
             # As many partitions as the root of the rows: the usual balance of both searches in it.
             partitions = round(rows**0.5)
@@ -103,5 +106,16 @@ def _batches(collection: Collection, schema: pa.Schema) -> Iterator[pa.RecordBat
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _digest(schema: pa.Schema) -> str:
-    return str((schema.metadata or {}).get(b"digest", b"").decode())
+def _state(collection: Collection) -> tuple[int, str]:
+    """How many vectors a collection has, and a digest of which, and of the model that made them."""
+    rows = 0
+    digest = hashlib.sha256(collection.made().digest.encode())
+    for table in collection.tables("id", "sha256", "embedding"):
+        found = table.filter(table["embedding"].is_valid())
+        rows += found.num_rows
+        digest.update(repr(found.select(["id", "sha256"]).to_pylist()).encode())
+    return rows, digest.hexdigest()
+
+
+def _state_in(schema: pa.Schema) -> str:
+    return str((schema.metadata or {}).get(STATE_KEY.encode(), b"").decode())

@@ -46,14 +46,51 @@ def test_exact_is_a_full_product_and_the_index_hardly_misses(collection, vectors
     assert np.mean(recalls) >= 0.95
 
 
-def test_an_index_follows_its_collection(collection, vectors, tmp_path, embedder):
-    folder = tmp_path / "index"
-    search.Index.of(collection, folder)
-    new = -vectors[0]
+def test_an_index_follows_its_collection(tmp_path, embedder, vectors):
+    folder, url = tmp_path / "index", tmp_path / "out"
     recipe = Recipe(embedder.card, embedder.model.digest)
-    collection.write(1, recipe.table([Row("new", "p/new", "n", 1, 1, new)], 1), "parquet")
-    (hit,) = search.Index.of(collection, folder).nearest(new, 1, exact=False)
-    assert hit.id == "new"
+
+    def found(number, name, vector):
+        """The nearest image once a part of one row is there, or there in another's place."""
+        collection = Collection.at(str(url))
+        row = Row(name, f"p/{name}", name, 1, 1, vector)
+        collection.write(number, recipe.table([row], 1), "parquet")
+        (hit,) = search.Index.of(collection, folder).nearest(vector, 1, exact=False)
+        return hit.id
+
+    assert found(0, "first", vectors[0]) == "first"
+    assert found(1, "second", -vectors[0]) == "second"
+    assert found(1, "instead", -vectors[0]) == "instead"
+
+
+def test_what_lies_beside_an_index_stays(collection, tmp_path, embedder, vectors):
+    output = tmp_path / "out"
+    (output / "notes.txt").write_text("mine")
+    search.Index.of(collection, output)
+    recipe = Recipe(embedder.card, embedder.model.digest)
+    collection.write(1, recipe.table([Row("new", "p", "n", 1, 1, vectors[0])], 1), "parquet")
+    search.Index.of(collection, output)
+    assert {"notes.txt", "part-000000.parquet", "part-000001.parquet"} <= {
+        path.name for path in output.iterdir()
+    }
+
+
+def test_a_lance_table_is_searched(tmp_path, embedder, vectors):
+    collection = Collection.at(str(tmp_path / "out"))
+    recipe = Recipe(embedder.card, embedder.model.digest)
+    for number, vector in enumerate(vectors[:3]):
+        row = Row(str(number), f"p/{number}", str(number), 1, 1, vector)
+        collection.write(number, recipe.table([row], 1), "lance")
+    index = search.Index.of(collection, tmp_path / "index")
+    assert index.nearest(vectors[2], 1, exact=True)[0].id == "2"
+
+
+def test_a_collection_of_errors_has_no_hits(tmp_path, embedder, vectors):
+    collection = Collection.at(str(tmp_path / "out"))
+    recipe = Recipe(embedder.card, embedder.model.digest)
+    collection.write(0, recipe.table([Row("bad", "p", error="x: y")], 1), "parquet")
+    index = search.Index.of(collection, tmp_path / "index")
+    assert index.nearest(vectors[0], 10, exact=False) == []
 
 
 def test_an_image_finds_itself_and_a_sheet_shows_it(photos, tmp_path, artifact, capsys):
