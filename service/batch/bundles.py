@@ -37,6 +37,9 @@ from service.settings import Settings
 BUNDLE = 32
 """Images of a bundle: what a lost actor has to do again, and a full batch of a GPU."""
 
+LISTINGS = 4
+"""Tasks that list sources, each in a process of its own: a glob may be thousands of sources."""
+
 BUNDLE_BYTES = 32 * 1024 * 1024
 """Encoded bytes of a bundle, where they come with the listing."""
 
@@ -73,7 +76,7 @@ class Claims:
 
 
 class Listing(Datasource):  # type: ignore[misc]  # Ray's types are skipped
-    """Bundles of what sources list, as a task of Ray Data each."""
+    """Bundles of what sources list, as a few tasks of Ray Data."""
 
     def __init__(self, found: Sequence[Source], claims: Any) -> None:  # noqa: ANN401 - an actor
         super().__init__()
@@ -85,17 +88,22 @@ class Listing(Datasource):  # type: ignore[misc]  # Ray's types are skipped
 
     def get_read_tasks(self, *_: object, **__: object) -> list[ReadTask]:
         unknown = BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None)
+        shares = [self._found[n::LISTINGS] for n in range(min(LISTINGS, len(self._found)))]
         return [
-            ReadTask(partial(_bundles, number, source, self._claims), unknown)
-            for number, source in enumerate(self._found, 1)
+            ReadTask(partial(_bundles, number, share, self._claims), unknown)
+            for number, share in enumerate(shares, 1)
         ]
 
 
-def _bundles(number: int, source: Source, claims: Any) -> Iterator[pa.Table]:  # noqa: ANN401
-    """What a source lists and nobody else has, in bundles."""
+def _bundles(
+    number: int,
+    share: Sequence[Source],
+    claims: Any,  # noqa: ANN401 - an actor
+) -> Iterator[pa.Table]:
+    """What a share of the sources lists and nobody else has, in bundles."""
     first = number << 40
     broken: list[str] = []
-    for bundle in _bundled(sources.listing([source], broken)):
+    for bundle in _bundled(sources.listing(share, broken)):
         new = ray.get(claims.claim.remote(first, [item.id for item in bundle]))
         first += len(bundle)
         kept = [item for item, is_new in zip(bundle, new, strict=True) if is_new]
@@ -143,6 +151,7 @@ class Prepare:
 
 def _read(item: Item) -> tuple[Row, bytes | None]:
     try:
+        item.size()
         data = item.read()
     except Exception as error:  # whatever its protocol raises
         return Row.unreadable(item, error), None

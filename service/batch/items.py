@@ -5,6 +5,7 @@ Listing is lazy: what is held is the names of one folder, or a batch of a table'
 
 import csv
 import io
+import os
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.local import LocalFileSystem, make_path_posix
 
 from service.batch.errors import SourceError
 
@@ -38,7 +39,7 @@ class Item:
     Attributes:
         id: what names its row, unique in the collection.
         path: where it is: a file, a URL, `shard.tar/member` or `table.parquet#row`.
-        url: the file that holds its bytes.
+        url: the file that holds its bytes; empty where a manifest's line names none.
         span: first byte and one past the last, where that is not all of the file.
         data: its bytes, where they came with the listing.
     """
@@ -49,27 +50,57 @@ class Item:
     span: tuple[int, int] | None = None
     data: bytes | None = None
 
+    def size(self) -> int:
+        """How many bytes it has; 0 where that is not known before it is read.
+
+        Raises:
+            OSError, or what the file's own protocol raises: it is not there, or too large.
+        """
+        if self.data is not None:
+            return len(self.data)
+        if not self.url:
+            raise OSError("its line in the manifest names no file")
+        fs, path = place(self.url)
+        size = self.span[1] - self.span[0] if self.span else fs.size(path) or 0
+        if size > MOST_BYTES:
+            raise OSError(f"the file is larger than {MOST_BYTES} bytes")
+        return size
+
     def read(self) -> bytes:
-        """Its bytes.
+        """Its bytes, however many; `size` says whether those are too many.
 
         Raises:
             OSError, or what the file's own protocol raises: it cannot be read.
         """
         if self.data is not None:
             return self.data
-        fs, path = url_to_fs(self.url)
-        if self.span is None and (fs.size(path) or 0) > MOST_BYTES:
-            raise OSError(f"the file is larger than {MOST_BYTES} bytes")
+        fs, path = place(self.url)
         data: bytes = fs.cat_file(path, *(self.span or ()))
         return data
 
 
+def place(name: str) -> tuple[AbstractFileSystem, str]:
+    """The file system of a path or URL, and where it is there.
+
+    A local path is taken as it stands: fsspec would read `a::b` as `a` within `b`.
+    """
+    if "://" in name:
+        fs, path = url_to_fs(name)
+        return fs, path
+    return LocalFileSystem(), make_path_posix(name)
+
+
 def in_folder(fs: AbstractFileSystem, path: str) -> Iterator[Item]:
     """The image files in a folder, at any depth: its own in the order of their names, then those
-    of the folders in it. fsspec's own walk leaves out what it cannot list, without a word."""
+    of the folders in it. fsspec's own walk leaves out what it cannot list, without a word.
+
+    A link to an image is an image; a link to a folder is not followed, as it may lead back.
+    """
     inside = sorted(fs.ls(path, detail=True), key=lambda info: str(info["name"]))
     for info in inside:
-        if info["type"] == "file" and IMAGE.search(info["name"]):
+        if IMAGE.search(info["name"]) and (
+            info["type"] == "file" or (info.get("islink") and fs.isfile(info["name"]))
+        ):
             yield file(name_of(fs, info["name"]))
     for info in inside:
         if info["type"] == "directory" and info["name"].rstrip("/") != path.rstrip("/"):
@@ -85,22 +116,37 @@ def in_tar(fs: AbstractFileSystem, path: str) -> Iterator[Item]:
     """The image files in a tar shard.
 
     Of a local, uncompressed shard only the headers are read here; any other is read once, through.
+
+    Raises:
+        SourceError: it ends within an image, or has links to images, whose bytes stand elsewhere.
     """
     name = name_of(fs, path)
     by_span = seekable(fs, path)
+    links = 0
     with (
         fs.open(path) as raw,
         tarfile.open(fileobj=raw, mode="r:" if by_span else "r|*") as shard,
     ):
         for member in shard:
-            if member.isreg() and IMAGE.search(member.name):
-                inside = f"{name}/{member.name}"
+            if not IMAGE.search(member.name):
+                pass
+            elif member.islnk() or member.issym():
+                links += 1
+            elif member.isreg():
+                inside = printable(f"{name}/{member.name}")
                 if by_span:
                     span = (member.offset_data, member.offset_data + member.size)
+                    if span[1] > fs.size(path):
+                        raise SourceError(f"it ends within {member.name}")
                     yield Item(inside, inside, name, span)
                 elif content := shard.extractfile(member):
                     yield Item(inside, inside, name, data=content.read())
             shard.members.clear()  # type: ignore[attr-defined]  # it would keep every header
+    if links:
+        raise SourceError(
+            f"{links} images in it are links to others and were left out; "
+            "tar --dereference --hard-dereference packs their bytes"
+        )
 
 
 def in_table(fs: AbstractFileSystem, path: str) -> Iterator[Item]:
@@ -117,9 +163,9 @@ def in_table(fs: AbstractFileSystem, path: str) -> Iterator[Item]:
                 number += 1
                 if holds_bytes:
                     data = value["bytes"] if isinstance(value, dict) else value
-                    yield Item(str(row.get("id", where)), where, name, data=data or b"")
+                    yield Item(_id(row.get("id"), where), where, name, data=data or b"")
                 else:
-                    yield _entry(fs, path, value or "", row.get("id"))
+                    yield _entry(fs, path, value, row.get("id"), where)
 
 
 def in_csv(fs: AbstractFileSystem, path: str) -> Iterator[Item]:
@@ -128,7 +174,8 @@ def in_csv(fs: AbstractFileSystem, path: str) -> Iterator[Item]:
         rows = csv.DictReader(lines, delimiter="\t" if path.lower().endswith("tsv") else ",")
         column = _path_column(path, rows.fieldnames or [])
         for row in rows:
-            yield _entry(fs, path, row[column], row.get("id"))
+            where = f"{name_of(fs, path)}#{rows.line_num}"
+            yield _entry(fs, path, row[column], row.get("id"), where)
 
 
 def in_text(fs: AbstractFileSystem, path: str) -> Iterator[Item]:
@@ -136,12 +183,18 @@ def in_text(fs: AbstractFileSystem, path: str) -> Iterator[Item]:
     with fs.open(path, "rb") as raw, io.TextIOWrapper(raw, "utf-8-sig") as lines:
         for line in lines:
             if entry := line.strip():
-                yield _entry(fs, path, entry, None)
+                yield _entry(fs, path, entry, None, path)
 
 
 def file(path: str, name: object = None) -> Item:
-    """An image file."""
-    return Item(path if name is None else str(name), path, path)
+    """An image file, of this name if it has one."""
+    shown = printable(path)
+    return Item(_id(name, shown), shown, path)
+
+
+def printable(path: str) -> str:
+    """A path as text: bytes of a local name that are no UTF-8 are written as `\\xe9`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def image_column(path: str, schema: pa.Schema) -> tuple[str, bool]:
@@ -176,8 +229,16 @@ def _path_column(path: str, names: Sequence[str]) -> str:
     )
 
 
-def _entry(fs: AbstractFileSystem, manifest: str, path: str, name: object) -> Item:
+def _entry(
+    fs: AbstractFileSystem, manifest: str, path: str | None, name: object, where: str
+) -> Item:
     """A manifest's line; relative paths are relative to the manifest."""
+    if not path:
+        return Item(_id(name, where), where, "")
     if "://" not in path and not path.startswith("/"):
         path = name_of(fs, f"{manifest.rpartition('/')[0]}/{path}")
     return file(path, name)
+
+
+def _id(name: object, otherwise: str) -> str:
+    return otherwise if name is None or name == "" else str(name)

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
-from fsspec.core import url_to_fs
 
 from service.batch import items
 from service.batch.errors import SourceError, reason
-from service.batch.items import Item
+from service.batch.items import Item, place
 
 
 @dataclass(frozen=True)
@@ -64,9 +63,9 @@ def read(path: str) -> bytes:
     table = re.fullmatch(r"(.*\.parquet)#\d+", path, re.IGNORECASE)
     shard = re.fullmatch(r"(.*\.(?:tar|tar\.gz|tgz))/.+", path, re.IGNORECASE)
     if table:
-        found = items.in_table(*url_to_fs(table[1]))
+        found = items.in_table(*place(table[1]))
     elif shard:
-        found = items.in_tar(*url_to_fs(shard[1]))
+        found = items.in_tar(*place(shard[1]))
     else:
         found = iter([items.file(path)])
     for item in found:
@@ -77,8 +76,9 @@ def read(path: str) -> bytes:
 
 def _sources(name: str) -> Iterator[Source]:
     try:
-        fs, path = url_to_fs(name)
-        matches = sorted(fs.glob(path)) if re.search(r"[*?\[]", path) else [path]
+        fs, path = place(name)
+        is_glob = re.search(r"[*?\[]", path) and not fs.exists(path)
+        matches = sorted(fs.glob(path)) if is_glob else [path]
         if not matches:
             raise SourceError(f"{name} matches no file")
         for match in matches:

@@ -1,4 +1,6 @@
 import io
+import os
+import shutil
 import tarfile
 
 import pyarrow as pa
@@ -127,13 +129,83 @@ def test_a_source_that_is_not_there_is_named(tmp_path):
 
 def test_a_damaged_shard_is_noted_and_the_next_source_has_its_turn(photos, shard):
     path = shard("cut.tar", "w")
+    with tarfile.open(path) as tar:
+        images = [member for member in tar if member.isreg() and member.name.endswith("png")]
     whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2 // 512 * 512 + 100])
+    path.write_bytes(whole[: images[7].offset_data + 10])
     broken = []
     items = list(sources.listing(sources.find([str(path), str(photos / "01.png")]), broken))
-    assert items[-1].path == str(photos / "01.png")
+    assert [item.id for item in items] == [
+        *(f"{path}/{member.name}" for member in images[:7]),
+        str(photos / "01.png"),
+    ]
+    assert broken == [f"{path}: it ends within {images[7].name}"]
+
+
+def test_links_in_a_shard_are_told_of(photos, tmp_path):
+    path = tmp_path / "links.tar"
+    os.link(photos / "01.png", photos / "again.png")
+    with tarfile.open(path, "w") as tar:
+        tar.add(photos / "01.png", "01.png")
+        tar.add(photos / "again.png", "again.png")
+        tar.add(photos / "02.png", "02.png")
+    broken = []
+    items = list(sources.listing(sources.find([str(path)]), broken))
+    assert [item.id for item in items] == [f"{path}/01.png", f"{path}/02.png"]
     assert len(broken) == 1
-    assert broken[0].startswith(str(path))
+    assert "1 images in it are links" in broken[0]
+
+
+def test_links_to_images_are_images_and_links_to_folders_are_not_followed(photos, tmp_path):
+    folder = tmp_path / "links"
+    folder.mkdir()
+    (folder / "a.png").symlink_to(photos / "01.png")
+    (folder / "b.png").symlink_to(tmp_path / "nowhere.png")
+    (folder / "c.png").symlink_to(folder)
+    (item,) = listed(folder)
+    assert item.id == str(folder / "a.png")
+    assert item.read() == (photos / "01.png").read_bytes()
+
+
+NOT_UTF_8 = b"caf\xe9.png"
+
+
+def test_a_name_that_is_no_text_is_written_out(photos, tmp_path):
+    folder = tmp_path / "old"
+    folder.mkdir()
+    name = os.fsdecode(NOT_UTF_8)
+    shutil.copy(photos / "01.png", folder / name)
+    with tarfile.open(tmp_path / "old.tar", "w") as tar:
+        tar.add(folder / name, name)
+    for source in (folder, tmp_path / "old.tar"):
+        (item,) = listed(source)
+        assert item.id == item.path == f"{source}/caf\\xe9.png"
+        assert item.read() == (photos / "01.png").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["a[1].png", "b*.png", "c?.png", "d::e.png", "f#1.png"])
+def test_a_file_is_known_by_the_name_it_has(photos, tmp_path, name):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    shutil.copy(photos / "01.png", folder / name)
+    for source in (folder, folder / name):
+        (item,) = listed(source)
+        assert item.id == str(folder / name)
+        assert item.read() == (photos / "01.png").read_bytes()
+
+
+def test_images_without_a_name_have_their_place_for_one(photos, tmp_path):
+    image = (photos / "01.png").read_bytes()
+    table, paths, lines = (tmp_path / name for name in ("t.parquet", "p.parquet", "p.csv"))
+    pq.write_table(pa.table({"id": [None, 0], "image": [image, image]}), table)
+    path = str(photos / "01.png")
+    pq.write_table(pa.table({"id": [None, "x", None], "path": [path, None, None]}), paths)
+    lines.write_text(f"path,id\n{path},\n,x\n{path}\n,\n")
+    assert [item.id for item in listed(table)] == [f"{table}#0", "0"]
+    assert [item.id for item in listed(paths)] == [path, "x", f"{paths}#2"]
+    assert [item.id for item in listed(lines)] == [path, "x", path, f"{lines}#5"]
+    with pytest.raises(OSError, match="names no file"):
+        listed(lines)[1].size()
 
 
 def test_a_shard_is_listed_to_its_end(tmp_path):
