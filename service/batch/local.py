@@ -30,7 +30,7 @@ AT_ONCE = 32
 costs the streams more than the work itself."""
 
 WINDOW_BYTES = 256 * 1024 * 1024
-"""Encoded bytes of those that are read."""
+"""Encoded bytes of those that are read, as far as their sizes are known before."""
 
 
 class Local:
@@ -95,6 +95,8 @@ def embed(items: Iterable[Item], embedder: Embedder, *, normalize: bool) -> Gene
     finally:
         readers.shutdown(wait=False, cancel_futures=True)
         room.close()
+        for _, reading in window:
+            reading.add_done_callback(_abandon)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +133,30 @@ class _Room:
 
 
 def _read(item: Item, embedder: Embedder, room: _Room) -> _Read:
-    data = item.read()
-    digest = hashlib.sha256(data).hexdigest()
-    size = len(data)
+    size = item.size()
     room.take(size)
-    (embedding,) = embedder.submit([data], math.inf)
-    embedding.add_done_callback(lambda _: room.give_back(size))
+    try:
+        data = item.read()
+        digest = hashlib.sha256(data).hexdigest()
+        (embedding,) = embedder.submit([data], math.inf)
+    except BaseException:
+        room.give_back(size)
+        raise
+
+    def embedded(embedding: Future[Embedding]) -> None:
+        room.give_back(size)
+        if not embedding.cancelled() and (error := embedding.exception()) is not None:
+            # The frames in it hold the file's bytes, until its row is written.
+            error.__traceback__ = error.__cause__ = error.__context__ = None
+
+    embedding.add_done_callback(embedded)
     return _Read(digest, embedding)
+
+
+def _abandon(reading: Future[_Read]) -> None:
+    """Drop the work for an image that nobody waits for any more."""
+    if not reading.cancelled() and reading.exception() is None:
+        reading.result().embedding.cancel()
 
 
 def _rows(window: deque[tuple[Item, Future[_Read]]], normalize: bool) -> list[Row]:

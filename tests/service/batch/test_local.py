@@ -1,4 +1,5 @@
 import hashlib
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -7,6 +8,8 @@ from service.batch import items as items_module
 from service.batch import local, sources
 from service.batch.items import Item
 from service.errors import NotReady
+from service.waiting import Embedding
+from tests.eventually import eventually
 from tests.images import encode, noise
 
 
@@ -64,13 +67,82 @@ def test_no_more_is_read_than_the_window(embedder):
     rows.close()
 
 
-def test_no_more_bytes_are_held_than_there_is_room_for(embedder, monkeypatch, expected):
+@pytest.fixture
+def submitted(embedder, monkeypatch):
+    """The futures of all images that the engine is given."""
+    futures = []
+    submit = embedder.submit
+
+    def noted(images, timeout_s):
+        given = submit(images, timeout_s)
+        futures.extend(given)
+        return given
+
+    monkeypatch.setattr(embedder, "submit", noted)
+    return futures
+
+
+def test_a_file_is_read_when_there_is_room_for_it(embedder, monkeypatch, submitted, expected):
     monkeypatch.setattr(local, "WINDOW_BYTES", 1)
     image = encode(noise(32, 32))
-    rows = list(
-        local.embed((Item(str(n), "", "", data=image) for n in range(40)), embedder, normalize=True)
-    )
-    np.testing.assert_array_equal([row.vector for row in rows], expected(image) * 40)
+    (vector,) = expected(image)
+    submitted.clear()
+    still_held = []
+
+    class File(Item):
+        def read(self):
+            still_held.extend(future for future in submitted if not future.done())
+            return super().read()
+
+    files = (File(str(n), "", "", data=image) for n in range(40))
+    rows = list(local.embed(files, embedder, normalize=True))
+    np.testing.assert_array_equal([row.vector for row in rows], [vector] * 40)
+    assert not still_held
+
+
+def test_a_file_that_fails_gives_its_room_back(embedder, monkeypatch, tmp_path):
+    monkeypatch.setattr(local, "WINDOW_BYTES", 1)
+    (tmp_path / "a.png").write_bytes(encode(noise(32, 32)))
+
+    class Gone(Item):
+        def read(self):
+            raise OSError("gone")
+
+    files = [kind("a", "a", str(tmp_path / "a.png")) for kind in (Gone, Gone, Item)]
+    *gone, good = local.embed(files, embedder, normalize=True)
+    assert [row.error for row in gone] == ["unreadable: gone"] * 2
+    assert good.error is None
+
+
+def test_a_fault_that_waits_for_its_row_holds_no_file(embedder, submitted):
+    files = (Item(str(n), "", "", data=b"not an image") for n in range(local.WINDOW))
+    rows = local.embed(files, embedder, normalize=True)
+    next(rows)
+    waiting = submitted[local.AT_ONCE :]
+    assert waiting
+    eventually(lambda: all(future.done() for future in waiting))
+    eventually(lambda: all(future.exception().__traceback__ is None for future in waiting))
+    rows.close()
+
+
+def test_what_nobody_waits_for_any_more_is_dropped(embedder, monkeypatch):
+    futures = []
+
+    def submit(images, timeout_s):
+        futures.append(Future())
+        if len(futures) <= local.AT_ONCE:
+            futures[-1].set_result(Embedding(np.ones(3, np.float32), 0, 0, 0, 1, 1))
+        return futures[-1:]
+
+    monkeypatch.setattr(local, "READERS", 1)
+    monkeypatch.setattr(embedder, "submit", submit)
+    files = (Item(str(n), "", "", data=b"x") for n in range(local.WINDOW))
+    rows = local.embed(files, embedder, normalize=True)
+    next(rows)
+    eventually(lambda: len(futures) > 2 * local.AT_ONCE)
+    rows.close()
+    eventually(lambda: all(future.done() for future in futures))
+    assert all(future.cancelled() for future in futures[local.AT_ONCE :])
 
 
 def test_a_failing_engine_ends_the_job(embedder, monkeypatch):
