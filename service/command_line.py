@@ -4,6 +4,8 @@ import argparse
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import CliApp, CliSettingsSource
@@ -43,8 +45,25 @@ def read(arguments: Sequence[str]) -> Settings:
         SystemExit: `--help` was asked for, or an argument is not known; argparse said so.
     """
     source = CliSettingsSource[Settings](Settings, formatter_class=_Help)
-    try:
+    with _told():
         return CliApp.run(Settings, cli_args=list(arguments), cli_settings_source=source)
+
+
+def of(**given: Any) -> Settings:  # noqa: ANN401 - as many types as there are settings
+    """The settings that are given, the rest from the environment.
+
+    Raises:
+        SettingsError: some are wrong.
+    """
+    with _told():
+        return Settings(**given)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What is wrong with settings, in words."""
+    try:
+        yield
     except ValidationError as error:
         raise SettingsError(list(_problems(error))) from error
 

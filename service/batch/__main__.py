@@ -5,16 +5,16 @@ not run or go on (what is written stays, and the same command goes on from there
 option, 130 if interrupted.
 """
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from pydantic import ValidationError
-
 from service import logs
 from service.batch.commands import duplicates, embed, search
-from service.batch.errors import BatchError
+from service.batch.errors import BatchError, reason
+from service.command_line import SettingsError, misspelt
 from service.errors import ArtifactError, DeviceError, ServiceError
 
 COMMANDS = {"embed": embed, "duplicates": duplicates, "search": search}
@@ -27,22 +27,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = command.parser().parse_args(rest)
     logs.configure("console", "warning")
     signal.signal(signal.SIGTERM, _interrupt)
+    for warning in misspelt(os.environ):
+        _say(warning)
     try:
         status: int = command.run(options)
         return status
-    except ValidationError as error:
-        for problem in error.errors():
-            print(
-                f"swin-embed: {'.'.join(map(str, problem['loc']))}: {problem['msg']}",
-                file=sys.stderr,
-            )
+    except SettingsError as error:
+        for problem in error.problems:
+            _say(problem)
         return 2
-    except (BatchError, ArtifactError, DeviceError, ServiceError) as error:
-        print(f"swin-embed: {error}", file=sys.stderr)
+    except (BatchError, ArtifactError, DeviceError, ServiceError, OSError) as error:
+        _say(reason(error))
         return 1
     except KeyboardInterrupt:
-        print("swin-embed: interrupted; the same command goes on from here", file=sys.stderr)
+        _say("interrupted" + "; the same command goes on from here" * (command is embed))
         return 130
+
+
+def _say(text: str) -> None:
+    print(f"swin-embed: {text}", file=sys.stderr)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

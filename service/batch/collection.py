@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from service.batch.errors import OutputError
+from service.batch.errors import OutputError, reason
 from service.batch.folder import Folder
 from service.batch.recipe import Recipe, difference
 
@@ -33,11 +33,11 @@ class Collection:
         """What made it; None while it holds nothing.
 
         Raises:
-            OutputError: its parts were made by different models or in different ways.
+            OutputError: its parts were made by different models or in different ways, or one is
+                damaged or not its own.
         """
         recipe: Recipe | None = None
-        for schema in self._schemas():
-            part = Recipe.of(schema)
+        for part in self._recipes():
             if recipe is not None and part != recipe:
                 raise OutputError(
                     f"{self.folder.url} holds vectors of {difference(recipe, part)}, which "
@@ -125,12 +125,19 @@ class Collection:
             if name.startswith("part-") and name.endswith(".parquet")
         ]
 
-    def _schemas(self) -> Iterator[pa.Schema]:
+    def _recipes(self) -> Iterator[Recipe]:
         for name in self._parts():
-            with self.folder.open(name) as file:
-                yield pq.read_schema(file)
+            try:
+                with self.folder.open(name) as file:
+                    recipe = Recipe.of(pq.read_schema(file))
+            except (OutputError, ValueError) as error:
+                raise OutputError(
+                    f"{self.folder.url}/{name} cannot be used: {reason(error)}; move it elsewhere "
+                    "(the same command embeds its images again)"
+                ) from error
+            yield recipe
         if self._has_lance():
-            yield self._lance().schema
+            yield Recipe.of(self._lance().schema)
 
     def _has_lance(self) -> bool:
         return f"{LANCE_TABLE}.lance" in self.folder.names()

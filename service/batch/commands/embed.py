@@ -15,6 +15,7 @@ from tqdm import tqdm
 from service.batch import job, sources
 from service.batch.collection import Collection, Format
 from service.batch.commands import engine
+from service.batch.commands.numbers import positive
 from service.batch.errors import ClusterError
 from service.batch.local import Local
 from service.batch.recipe import Dtype, Recipe, Row
@@ -42,7 +43,10 @@ class Summary:
 
 def parser() -> argparse.ArgumentParser:
     given = argparse.ArgumentParser(
-        "swin-embed", description="Embed collections of images into files of vectors."
+        "swin-embed",
+        description="Embed collections of images into files of vectors.",
+        epilog="What was made is searched by `swin-embed search OUTPUT IMAGE`, its near-duplicates "
+        "are found by `swin-embed duplicates OUTPUT`; --help after those tells more.",
     )
     given.add_argument(
         "sources",
@@ -74,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     )
     given.add_argument(
         "--part-rows",
-        type=_positive,
+        type=positive,
         default=1024,
         metavar="N",
         help="rows of a part, which is as many as a kill can cost (default: %(default)s)",
@@ -164,10 +168,3 @@ def _watched(rows: Iterable[Row], bar: "tqdm[None]") -> Iterator[Row]:
         bar.set_postfix(errors=failed, refresh=False)
         bar.update()
         yield row
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not positive")
-    return number

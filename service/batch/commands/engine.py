@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from service import lanes, memory, resources
+from service import command_line, lanes, memory, resources
 from service.embedder import Embedder
 from service.observer import Observer
 from service.settings import Settings
@@ -21,11 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def settings(options: argparse.Namespace) -> Settings:
-    """What the options and the environment say."""
-    given: dict[str, Any] = {
-        name: value for name in ("model", "device") if (value := getattr(options, name)) is not None
-    }
-    return Settings(**given)
+    """What the options and the environment say.
+
+    Raises:
+        SettingsError: some of it is wrong.
+    """
+    names = ("model", "device")
+    return command_line.of(
+        **{name: value for name in names if (value := getattr(options, name)) is not None}
+    )
 
 
 @contextmanager

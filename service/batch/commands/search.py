@@ -10,6 +10,7 @@ from pathlib import Path
 from service.batch import sheet, sources
 from service.batch.collection import Collection
 from service.batch.commands import engine
+from service.batch.commands.numbers import positive
 from service.batch.errors import OutputError
 from service.batch.search import Index
 from service.embedder import unit_length
@@ -21,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     )
     given.add_argument("collection", metavar="OUTPUT", help="what swin-embed wrote")
     given.add_argument("image", metavar="IMAGE", help="path or URL of the image to search for")
-    given.add_argument("-k", type=int, default=10, help="how many (default: %(default)s)")
+    given.add_argument("-k", type=positive, default=10, help="how many (default: %(default)s)")
     given.add_argument("--exact", action="store_true", help="compare with every vector")
     given.add_argument("--html", type=Path, metavar="FILE", help="write a contact sheet")
     given.add_argument(

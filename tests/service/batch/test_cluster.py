@@ -12,10 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from service.batch import sources
 from service.batch.collection import Collection
 from tests.images import encode, noise
 
 pytest.importorskip("ray", reason="needs make setup-scale")
+
+from service.batch import bundles
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -129,6 +132,15 @@ def test_a_job_survives_the_loss_of_a_node(tmp_path, artifact, nodes, table):
     status, told = summary(process)
     assert (status, told["embedded"]) == (0, 4000)
     assert rows(there) == rows(here)
+
+
+def test_a_glob_of_many_files_is_listed_in_a_few_tasks(tmp_path):
+    for number in range(100):
+        (tmp_path / f"{number}.png").touch()
+    found = sources.find([str(tmp_path / "*.png")])
+    assert len(found) == 100
+    assert len(bundles.Listing(found, None).get_read_tasks()) == bundles.LISTINGS
+    assert len(bundles.Listing(found[:1], None).get_read_tasks()) == 1
 
 
 def test_what_cannot_be_had_is_told(photos, tmp_path, artifact, nodes):

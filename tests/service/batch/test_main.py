@@ -111,6 +111,27 @@ def test_tells_what_cannot_be_had(photos, tmp_path, swin_embed, options, status)
     assert swin_embed(tmp_path / "nowhere", output=tmp_path / "out")[0] == 1
 
 
+def test_a_mistake_is_a_line(photos, tmp_path, artifact, capsys, monkeypatch):
+    output, file = tmp_path / "out", tmp_path / "file"
+    embed, search = [str(photos), f"--model={artifact}"], ["search", str(output)]
+    file.touch()
+    assert main([*embed, f"--output={file}"]) == 1
+    monkeypatch.setenv("SWIN_STREAM", "2")
+    assert main([*embed, f"--output={output}"]) == 3
+    with pytest.raises(SystemExit):
+        main([*search, "photo.jpg", "-k", "0"])
+    assert main([*search, str(tmp_path / "nowhere.jpg"), f"--model={artifact}"]) == 1
+    part = output / "part-000000.parquet"
+    part.write_bytes(part.read_bytes()[:99])
+    assert main([*embed, f"--output={output}"]) == 1
+    told = capsys.readouterr().err
+    assert f"File exists: '{file}'" in told
+    assert "SWIN_STREAM is not a setting; is SWIN_STREAMS meant?" in told
+    assert "argument -k: 0 is not positive" in told
+    assert f"No such file or directory: '{tmp_path / 'nowhere.jpg'}'" in told
+    assert f"swin-embed: {part} cannot be used: " in told
+
+
 def test_killed_at_any_moment_it_goes_on_where_it_was(artifact, tmp_path, expected):
     photos, output = tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
