@@ -93,7 +93,8 @@ def preprocess(
             the margins in `DRAFT_MARGIN` and `REDUCING_GAP`.
 
     Returns:
-        Its pixels, `[recipe.crop, recipe.crop, 3]`, the size it was stored in, and its format.
+        Its pixels, `[recipe.crop, recipe.crop, 3]`, the size it was stored in (that of an image
+        which its reader turns upright, TIFF and HEIC, is as it comes from there), and its format.
 
     Raises:
         InvalidImage: not an image of a format in `FORMATS`, or a damaged one.
@@ -108,18 +109,18 @@ def preprocess(
 
 def _preprocess(data: bytes, recipe: Preprocessing, max_pixels: int, *, exact: bool) -> Picture:
     image = _open(data, max_pixels)
-    size = image.size
     try:
         if isinstance(image, TiffImageFile):
             bombs.check_parts(image, len(data), max_pixels)
         heic.check(image, max_pixels)
+        if not isinstance(image, JpegImageFile):  # which has to be asked first, to be drafted
+            _load(image)  # Pillow turns a TIFF upright here, and then takes its tag away
+        size = image.size
         turn = geometry.TURNS.get(image.getexif().get(ORIENTATION_TAG, 1), geometry.TURNS[1])
         resized = geometry.resized_size(size, turn, recipe)
         scale = 1.0 if exact else _draft(image, resized)
-        expected = image.size
+        _load(image)
         rgb = to_rgb(image)
-        if rgb.size != expected:
-            raise InvalidImage("the image has another size than it says")
     except (MemoryError, ServiceError):
         raise
     except Exception as error:  # a decoder may raise anything on damaged data
@@ -178,6 +179,14 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
+def _load(image: Image.Image) -> None:
+    """Decode an image, which may be turned by that; once it is decoded, do nothing."""
+    said = image.size
+    image.load()
+    if image.size not in (said, said[::-1]):
+        raise InvalidImage("the image has another size than it says")
+
+
 def _draft(image: Image.Image, resized: Size) -> float:
     """Have a JPEG decoded at 1/2, 1/4 or 1/8 of its size where that is enough; the scale chosen."""
     across, down = (math.ceil(DRAFT_MARGIN * side) for side in resized)
@@ -199,10 +208,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         rgb = Image.new("RGB", rgba.size, "white")
         rgb.paste(rgba, mask=rgba)  # alpha_composite would take three copies more
         return rgb
-    if image.mode == "RGB":
-        image.load()  # converting it would copy it
-        return image
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
 def _resample(

@@ -102,14 +102,46 @@ def test_crop_and_stretch_recipes():
     assert largest_difference(embeddable(encode(image), stretch), stretched) <= 1
 
 
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """The image turned as a tag says, which no reader has seen."""
+    turned = Image.fromarray(np.asarray(image))
+    turned.getexif()[ORIENTATION_TAG] = orientation
+    return ImageOps.exif_transpose(turned)
+
+
+@pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_turns_upright_as_exif_says(orientation):
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [
+        ("JPEG", {"quality": 95}),
+        ("PNG", {}),
+        ("WEBP", {"lossless": True}),
+        ("AVIF", {}),  # Pillow writes and reads an orientation as `irot` and `imir`
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("TIFF", {"compression": "jpeg"}),
+        ("TIFF", {"save_all": True, "append_images": [noise(20, 30)]}),
+    ],
+)
+def test_turns_upright_once_in_every_format(form, options, orientation, exact):
+    stored = noise(301, 250)
+    plain = Image.open(io.BytesIO(encode(stored, form, **options)))
     exif = Image.Exif()
     exif[ORIENTATION_TAG] = orientation
+    data = encode(stored, form, exif=exif, **options)
+    expected = resize_then_crop(upright(plain, orientation))
+    assert largest_difference(embeddable(data, exact=exact), expected) <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turns_a_tiff_as_its_xmp_says(orientation):
+    """Its reader learns of it too late to say that width and height change places."""
     stored = noise(301, 250)
-    data = encode(stored, exif=exif)
-    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
-    assert largest_difference(embeddable(data), resize_then_crop(upright)) <= 1
+    xmp = f'<rdf:Description tiff:Orientation="{orientation}"/>'.encode()
+    data = encode(stored, "TIFF", tiffinfo={700: xmp})
+    expected = resize_then_crop(upright(stored, orientation))
+    assert largest_difference(embeddable(data), expected) <= 1
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
