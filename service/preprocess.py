@@ -200,9 +200,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         # Pillow would clip 16-bit grey to 255 where it has to be scaled.
         grey = np.asarray(image)
-        if grey.dtype != np.uint16:
-            grey = grey.clip(0, 65535)
-        return Image.fromarray(GREY[grey]).convert("RGB")
+        levels = GREY[grey if grey.dtype == np.uint16 else grey.clip(0, 65535)]
+        if "transparency" in image.info:  # the grey that is transparent
+            levels[grey == image.info["transparency"]] = 255
+        return Image.fromarray(levels).convert("RGB")
     if image.has_transparency_data:
         rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         rgb = Image.new("RGB", rgba.size, "white")

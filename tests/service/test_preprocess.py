@@ -185,6 +185,13 @@ def test_sixteen_bit_grey_is_scaled_not_clipped():
     assert largest_difference(embeddable(encode(image)), resize_then_crop(expected)) <= 1
 
 
+def test_sixteen_bit_grey_with_a_transparent_level_becomes_white():
+    """That level only: one that looks the same in 8 bits does not."""
+    image = Image.fromarray(np.full((300, 300), 0x5511, np.uint16))
+    assert (embeddable(encode(image, transparency=0x5511)) == 255).all()
+    assert (embeddable(encode(image, transparency=0x5512)) == 0x55).all()
+
+
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
 def test_formats(form):
     assert embeddable(encode(photos()["coffee"], form)).shape == (224, 224, 3)
