@@ -105,7 +105,9 @@ class Settings(BaseSettings):
         0, ge=0, allow_inf_nan=False, description="how long a batch may wait to fill up"
     )
     max_queue_size: Positive = Field(
-        512, description="most images that wait; further requests get 429"
+        512,
+        description="most images that wait; further requests get 429; unless set, room for a full "
+        "request for each worker at least",
     )
 
     preprocess: Literal["fast", "exact"] = Field(
@@ -136,7 +138,10 @@ class Settings(BaseSettings):
     )
     max_request_bytes: Positive = Field(16 * 1024 * 1024, description="largest request body")
     max_image_pixels: Positive = Field(64_000_000, description="largest image, width x height")
-    max_images_per_request: Positive = Field(256, description="most images in one request")
+    max_images_per_request: Positive = Field(
+        256,
+        description="most images in one request; unless set, no more than max_queue_size / workers",
+    )
 
     allow_image_urls: bool = Field(False, description="fetch images that requests name by URL")
     image_url_hosts: Names = Field(
@@ -162,6 +167,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _a_full_request_fits_the_queue(self) -> Self:
+        """Of the two limits the one that was not set follows the other."""
+        if "max_queue_size" not in self.model_fields_set:
+            room = max(self.max_queue_size, self.max_images_per_request * self.workers)
+            object.__setattr__(self, "max_queue_size", room)  # it is frozen for everyone else
+        elif "max_images_per_request" not in self.model_fields_set:
+            most = min(self.max_images_per_request, max(1, self.max_queue_size // self.workers))
+            object.__setattr__(self, "max_images_per_request", most)
         if self.max_images_per_request > self.max_queue_size // self.workers:
             shared = f" / SWIN_WORKERS ({self.workers})" if self.workers > 1 else ""
             raise ValueError(

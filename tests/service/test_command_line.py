@@ -25,8 +25,8 @@ def test_an_empty_variable_is_none(monkeypatch):
         (["--protect-metrics"], "SWIN_PROTECT_METRICS needs SWIN_API_KEYS"),
         (["--allow-image-urls"], "SWIN_ALLOW_IMAGE_URLS needs SWIN_IMAGE_URL_HOSTS"),
         (
-            ["--max-queue-size", "9"],
-            "SWIN_MAX_IMAGES_PER_REQUEST (256) exceeds SWIN_MAX_QUEUE_SIZE",
+            ["--max-queue-size", "9", "--max-images-per-request", "10"],
+            "SWIN_MAX_IMAGES_PER_REQUEST (10) exceeds SWIN_MAX_QUEUE_SIZE",
         ),
     ],
 )

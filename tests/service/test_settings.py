@@ -19,10 +19,46 @@ def test_environment_and_defaults(monkeypatch):
         ("SWIN_MAX_BATCH_SIZE", "0"),
         ("SWIN_REQUEST_TIMEOUT_S", "inf"),
         ("SWIN_LOG_FORMAT", "xml"),
-        ("SWIN_MAX_IMAGES_PER_REQUEST", "1000"),
     ],
 )
 def test_nonsense_is_refused(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError):
         Settings()
+
+
+@pytest.mark.parametrize(
+    ("given", "queue", "request_"),
+    [
+        ({}, 512, 256),
+        ({"workers": 2}, 512, 256),
+        ({"workers": 3}, 768, 256),
+        ({"workers": 4}, 1024, 256),
+        ({"max_queue_size": 64}, 64, 64),
+        ({"max_queue_size": 1}, 1, 1),
+        ({"max_queue_size": 4096}, 4096, 256),
+        ({"max_queue_size": 64, "workers": 3}, 64, 21),
+        ({"max_images_per_request": 1000}, 1000, 1000),
+        ({"max_images_per_request": 8}, 512, 8),
+        ({"max_images_per_request": 300, "workers": 3}, 900, 300),
+        ({"max_queue_size": 9, "max_images_per_request": 3, "workers": 3}, 9, 3),
+    ],
+)
+def test_a_limit_that_is_not_set_follows_the_other(monkeypatch, given, queue, request_):
+    for name, value in given.items():
+        monkeypatch.setenv(f"SWIN_{name.upper()}", str(value))
+    settings = Settings()
+    assert (settings.max_queue_size, settings.max_images_per_request) == (queue, request_)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"max_queue_size": 9, "max_images_per_request": 10},
+        {"max_queue_size": 9, "max_images_per_request": 5, "workers": 2},
+        {"max_queue_size": 3, "workers": 4},
+    ],
+)
+def test_limits_that_contradict_each_other_are_refused(given):
+    with pytest.raises(ValidationError, match="could never be admitted"):
+        Settings(**given)

@@ -314,6 +314,12 @@ def test_connections_are_limited_in_all(artifact):
         assert metric(address, name) >= statuses[b"HTTP/1.1 503"]
 
 
+def test_each_worker_has_room_for_a_full_request():
+    for limits in ({}, {"max_queue_size": 64}, {"max_images_per_request": 1000}):
+        for part in shares(Settings(workers=3, **limits)):
+            assert part.max_queue_size >= part.max_images_per_request
+
+
 def test_shares_add_up():
     settings = Settings(
         workers=3, max_queue_size=100, max_images_per_request=33, max_connections=11
@@ -333,7 +339,7 @@ def test_shares_add_up():
             2,
             "SWIN_GRPC_PORT needs SWIN_WORKERS=1",
         ),
-        ({"SWIN_MODEL": "{model}", "SWIN_MAX_QUEUE_SIZE": "300"}, 2, "/ SWIN_WORKERS (2)"),
+        ({"SWIN_MODEL": "{model}", "SWIN_MAX_QUEUE_SIZE": "1"}, 2, "/ SWIN_WORKERS (2)"),
         ({"SWIN_MODEL": "{model}", "SWIN_MAX_CONNECTIONS": "1"}, 2, "a single connection"),
     ],
 )
