@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from service.command_line import read
 from service.settings import Settings
 
 
@@ -25,6 +26,24 @@ def test_nonsense_is_refused(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError):
         Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("device", "CPU"),
+        ("device", "CUDA:0,cuda:1"),
+        ("gpu_arena", "Doubled"),
+        ("preprocess", "Exact"),
+        ("log_format", "JSON"),
+        ("log_level", "WARNING"),
+    ],
+)
+def test_words_have_no_case(monkeypatch, name, value):
+    monkeypatch.setenv(f"SWIN_{name.upper()}", value)
+    assert getattr(Settings(), name) == value.lower()
+    monkeypatch.delenv(f"SWIN_{name.upper()}")
+    assert getattr(read([f"--{name.replace('_', '-')}", value]), name) == value.lower()
 
 
 @pytest.mark.parametrize(
