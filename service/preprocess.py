@@ -113,6 +113,8 @@ def _preprocess(data: bytes, recipe: Preprocessing, max_pixels: int, *, exact: b
         if isinstance(image, TiffImageFile):
             bombs.check_parts(image, len(data), max_pixels)
         heic.check(image, max_pixels)
+        if isinstance(image, PngImageFile):
+            _to_pixel_bits(image)
         if not isinstance(image, JpegImageFile):  # which has to be asked first, to be drafted
             _load(image)  # Pillow turns a TIFF upright here, and then takes its tag away
         size = image.size
@@ -177,6 +179,20 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     if max(width, height) > MAX_SIDE:
         raise ImageTooLarge(f"the image is {width} x {height}, a side has at most {MAX_SIDE}")
     return image
+
+
+def _to_pixel_bits(image: PngImageFile) -> None:
+    """Of a PNG not decoded yet: the transparent colour, which Pillow leaves in the file's bits."""
+    colour = image.info.get("transparency")
+    if colour is None:
+        return
+    match [tile.args for tile in image.tile]:
+        case ["L;2"]:
+            image.info["transparency"] = (colour & 3) * 85
+        case ["L;4"]:
+            image.info["transparency"] = (colour & 15) * 17
+        case ["RGB;16B"]:
+            image.info["transparency"] = tuple(level >> 8 for level in colour)
 
 
 def _load(image: Image.Image) -> None:

@@ -10,6 +10,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from model_export.model_card import Preprocessing
 from service.errors import ImageTooLarge, InvalidImage
 from service.preprocess import ORIENTATION_TAG, preprocess
+from tests.hostile.corpus import chunk, png
 from tests.images import encode, jpeg, noise, photos
 
 SWIN_224 = Preprocessing(resize=248, crop=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
@@ -173,6 +174,31 @@ def test_palette_with_a_transparent_colour_becomes_white():
     assert (embeddable(encode(image, "PNG", transparency=4)) == 0).all()
 
 
+@pytest.mark.parametrize(
+    ("depth", "row", "colour", "seen"),
+    [
+        (1, b"\0", (0,), 0),
+        (2, b"\x55\x55", (1,), 85),
+        (4, b"\x55" * 4, (5,), 85),
+        (8, b"\x55" * 8, (85,), 85),
+        (16, b"\x55\x11" * 8, (0x5511,), 85),
+        (8, b"\x55\x66\x77" * 8, (0x55, 0x66, 0x77), (0x55, 0x66, 0x77)),
+        (16, b"\x55\x11\x66\x22\x77\x33" * 8, (0x5511, 0x6622, 0x7733), (0x55, 0x66, 0x77)),
+    ],
+)
+def test_a_transparent_colour_becomes_white_in_every_depth(depth, row, colour, seen):
+    """A PNG names it in its own bits; another colour stays."""
+    rows, color = zlib.compress((b"\0" + row) * 8), 2 if len(colour) == 3 else 0
+
+    def naming(levels):
+        named = chunk(b"tRNS", struct.pack(f">{len(levels)}H", *levels))
+        return embeddable(png((8, 8), rows, depth=depth, color=color, before=named))
+
+    assert (naming(colour) == 255).all()
+    other = tuple(level ^ 2 ** (depth - 1) for level in colour)
+    assert (naming(other) == seen).all()
+
+
 def test_half_transparent_is_blended_over_white():
     image = Image.new("RGBA", (300, 300), (0, 0, 0, 128))
     assert np.unique(embeddable(encode(image))) == pytest.approx(127, abs=1)
@@ -185,8 +211,8 @@ def test_sixteen_bit_grey_is_scaled_not_clipped():
     assert largest_difference(embeddable(encode(image)), resize_then_crop(expected)) <= 1
 
 
-def test_sixteen_bit_grey_with_a_transparent_level_becomes_white():
-    """That level only: one that looks the same in 8 bits does not."""
+def test_only_the_sixteen_bits_that_are_named_are_transparent():
+    """Not all that look the same in 8."""
     image = Image.fromarray(np.full((300, 300), 0x5511, np.uint16))
     assert (embeddable(encode(image, transparency=0x5511)) == 255).all()
     assert (embeddable(encode(image, transparency=0x5512)) == 0x55).all()
