@@ -120,7 +120,8 @@ class Settings(BaseSettings):
     preprocess: Literal["fast", "exact"] = Field(
         "fast",
         description="exact resamples every pixel; fast decodes large JPEGs at a fraction of their "
-        "size and averages large images down first (embedding cosine to exact at least 0.9999)",
+        "size and averages large images down first (embedding cosine to exact at least 0.9999 on "
+        "photos; less on stripes and grids a few pixels wide)",
     )
 
     request_timeout_s: Seconds = Field(30, description="a request is answered within this time")

@@ -1,20 +1,25 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
+from model_export.__main__ import main
 from model_export.model_card import Preprocessing
+from model_export.verify import cosines
 from service.errors import ImageTooLarge, InvalidImage
+from service.model import load
 from service.preprocess import ORIENTATION_TAG, preprocess
 from tests.hostile.corpus import chunk, png
 from tests.images import encode, jpeg, noise, photos
 
 SWIN_224 = Preprocessing(resize=248, crop=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 MANY = 10**8
+WEIGHTS = Path(__file__).parents[2] / "weights/swin_nano_patch4_window7_224.safetensors"
 
 
 def embeddable(data: bytes, recipe: Preprocessing = SWIN_224, *, exact: bool = False):
@@ -92,6 +97,23 @@ def test_fast_decodes_no_more_of_a_jpeg_than_it_needs(monkeypatch):
     assert decoded[-1] == (1280, 854)
     embeddable(data, exact=True)
     assert decoded[-1] == (2560, 1708)
+
+
+def test_fast_vectors_of_photos_have_a_cosine_of_four_nines_to_exact(tmp_path):
+    """The default model's; docs/decisions.md has those of images that are no photos."""
+    path = tmp_path / "default.onnx"
+    assert main([WEIGHTS.stem, "--weights", str(WEIGHTS), "--output", str(path)]) == 0
+    default = load(path, "cpu", 1, 1)
+
+    def vectors(files, *, exact):
+        recipe = default.card.preprocessing
+        pixels = [embeddable(data, recipe, exact=exact)[None] for data in files]
+        return np.concatenate([default.run(one) for one in pixels])
+
+    large = [ImageOps.scale(photo, 1000 / min(photo.size)) for photo in photos().values()]
+    files = [encode(photo, "JPEG", quality=90) for photo in large]
+    lowest = cosines(vectors(files, exact=False), vectors(files, exact=True)).min()
+    assert 0.9999 <= lowest < 1
 
 
 def test_crop_and_stretch_recipes():
