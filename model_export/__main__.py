@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "head.weight" in checkpoint.tensors and not options.logits:
             classes = len(checkpoint.tensors["head.weight"])
             print(f"left out the classifier of {classes} classes; --logits keeps it")
-        output = options.output or Path("models") / f"{name.rpartition('/')[2]}.onnx"
+        output = options.output or Path("models") / f"{name}.onnx"
         lowering = Lowering(options.precision, options.calibration, options.min_cosine)
         card = export(entry, checkpoint, output, name, outputs, lowering)
     except (ExportError, OSError) as error:

@@ -31,17 +31,18 @@ def find(name: str, weights: str | None) -> tuple[str, Entry, Checkpoint]:
         entry, checkpoint = _read(name, None)
         return entry.architecture.name, entry, checkpoint
     asked = catalog.find(name)
+    called = name.rpartition("/")[2]  # in an address of the service a slash would end it
     if weights == "random":
-        return name, asked, seeded(asked.architecture)
+        return called, asked, seeded(asked.architecture)
     if weights not in (None, "hub"):
-        return name, *_read(weights, asked)
+        return called, *_read(weights, asked)
     repository = name if "/" in name else asked.repository
     if repository is None:
         raise CheckpointError(
             f"{name} is not on the hub: {asked.elsewhere}; give --weights FILE or --weights random"
         )
     entry, checkpoint = _read(hub.SCHEME + repository, asked)
-    return name, entry, replace(checkpoint, licence=asked.licence)
+    return called, entry, replace(checkpoint, licence=asked.licence)
 
 
 def _is_address(text: str) -> bool:
