@@ -5,9 +5,9 @@ the one contract between `model_export`, which writes it, and `service`, which r
 pydantic and nothing else, so that reading a card needs neither onnx nor torch.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, model_validator
 
 METADATA_KEY = "swin_model_card"
 
@@ -47,8 +47,14 @@ class Preprocessing(_Card):
     resize_mode: Literal["short_side", "stretch"] = "short_side"
     crop: Annotated[int, Field(gt=0)]
     interpolation: Literal["bicubic", "bilinear", "lanczos"] = "bicubic"
-    mean: Channels
-    std: Channels
+    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+
+    @model_validator(mode="after")
+    def _crop_from_within(self) -> Self:
+        if self.crop > self.resize:
+            raise ValueError(f"crops of {self.crop} from images resized to {self.resize}")
+        return self
 
 
 class Weights(_Card):

@@ -64,8 +64,8 @@ def _entry(known: Architecture, found: Recognised, path: Path, published: Entry 
     """An entry for an architecture: the published one if there is one, under whatever names."""
     if faults := known.faults():
         raise CheckpointError(
-            f"{path.name}: {'; '.join(faults)}; padded windows are not built, name another "
-            "architecture or --image-size"
+            f"{path.name}: {'; '.join(faults)}; padded windows are not built: put other sizes in "
+            "config.json beside it, or name the published model it is, NAME --weights FILE"
         )
     same = [e for e in catalog.CATALOG if _anonymous(e.architecture) == _anonymous(known)]
     if published in same and published is not None:

@@ -127,7 +127,7 @@ def _shape(found: Recognised, canonical: str) -> tuple[int, ...]:
     if name not in found.tensors:
         raise CheckpointError(f"a Swin in {found.dialect.name}'s layout without its {name}")
     shape = found.tensors[name].shape
-    if len(shape) < (1 if name.endswith("logit_scale") else 2):
+    if len(shape) < (1 if name.endswith("logit_scale") else 2) or 0 in shape:
         raise CheckpointError(f"{name} has shape {list(shape)}, which no Swin has")
     return shape
 

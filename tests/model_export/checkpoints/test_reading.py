@@ -260,6 +260,22 @@ def test_what_is_not_there_is_refused(tmp_path):
         read(tmp_path)
 
 
+def test_a_network_of_no_channels_is_refused(saved, file):
+    file["patch_embed.proj.weight"] = np.zeros((0, 3, 4, 4), np.float32)
+    with pytest.raises(CheckpointError, match="which no Swin has"):
+        read(saved(file))
+
+
+def test_windows_that_do_not_fill_an_image_come_with_what_helps(saved, tmp_path):
+    """--image-size would not: it is applied to what was read."""
+    config = {"model_type": "swin", "image_size": 40, "window_size": 4}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    path = saved(layouts.transformers(OURS["swin"].tensors))
+    with pytest.raises(CheckpointError, match=r"do not fill .* NAME --weights FILE$"):
+        read(path)
+    assert read(path, SMALL_MODEL)[0].architecture == SMALL_MODEL.architecture
+
+
 def test_a_file_that_is_not_what_it_is_said_to_be_is_refused(saved, file):
     with pytest.raises(CheckpointError, match="is not a swin_tiny_patch4_window7_224: missing"):
         read(saved(file), find("swin_tiny_patch4_window7_224"))
