@@ -44,7 +44,8 @@ class Run:
     def __init__(self, recipe: Recipe, folder: Path, cache: Path, threads: int) -> None:
         torch.set_num_threads(1)
         torch.manual_seed(recipe.seed)
-        self.recipe, self.folder, self.threads = recipe, folder, threads
+        self.recipe, self.folder = recipe, folder
+        self.threads = min(threads, recipe.pairs, recipe.pupils)  # no share without a picture
         self.pictures = pool.draw(recipe.seed, recipe.sheets, cache, threads)
         self.source = self.pictures
         self.network = Network(recipe.architecture)

@@ -97,6 +97,14 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(pictures, tmp_path, mo
         np.testing.assert_array_equal(tensor, parts[name])
 
 
+@pytest.mark.parametrize("few", [{"pairs": 2}, {"pupils": 2}])
+def test_more_threads_than_pictures_are_not_used(pictures, tmp_path, few):
+    run = Run(replace(TINY, **few), tmp_path, pictures, threads=3)
+    run.go()
+    assert run.step == TINY.steps
+    assert run.threads == 2
+
+
 def test_a_checkpoint_of_another_recipe_is_refused(pictures, tmp_path):
     Run(TINY, tmp_path, pictures, threads=1).go()
     with pytest.raises(ValueError, match="of another recipe"):
