@@ -32,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.perf_counter()
     try:
         name, entry, checkpoint = find(options.name, options.weights)
-        if options.image_size is not None:
+        if options.image_size not in (None, entry.architecture.image_size):
             entry, checkpoint = resized(entry, checkpoint, options.image_size)
+            name = f"{name}_at_{options.image_size}"  # its vectors do not compare
         outputs = further_outputs(
             entry.architecture, checkpoint, features=options.features, logits=options.logits
         )
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "head.weight" in checkpoint.tensors and not options.logits:
             classes = len(checkpoint.tensors["head.weight"])
             print(f"left out the classifier of {classes} classes; --logits keeps it")
-        output = options.output or Path("models") / f"{name}.onnx"
+        output = options.output or _file(name, options.precision)
         lowering = Lowering(options.precision, options.calibration, options.min_cosine)
         card = export(entry, checkpoint, output, name, outputs, lowering)
     except (ExportError, OSError) as error:
@@ -114,6 +115,11 @@ def _compared(options: argparse.Namespace) -> str:
 COMMANDS = {"inspect": _inspected, "compare": _compared}
 
 
+def _file(name: str, precision: str) -> Path:
+    """Where an artifact goes that was not told where: no precision replaces another."""
+    return Path("models") / (f"{name}.onnx" if precision == "fp32" else f"{name}.{precision}.onnx")
+
+
 def _verified(check: Verification) -> str:
     if check.reference == "fp32":
         return (
@@ -178,7 +184,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--logits", action="store_true", help="return the classifier's scores too")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="the artifact (default: models/NAME.onnx)"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the artifact (default: models/NAME.onnx, models/NAME.int8.onnx in int8)",
     )
     parser.add_argument(
         "--list", action="store_true", help="print the published models and their names, and stop"

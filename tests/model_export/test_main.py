@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from safetensors.numpy import save_file
 from model_export.__main__ import main
 from model_export.catalog import CATALOG, NANO
 from model_export.checkpoints.seeded import seeded
+from model_export.errors import OutputError
 from service.model import load
 from tests.model_export.checkpoints import layouts
 
@@ -102,6 +104,29 @@ def test_another_image_size_gets_windows_to_match(tmp_path, capsys):
     assert "windows from 7 to 8, position bias tables interpolated" in capsys.readouterr().out
     card = load(tmp_path / "nano.onnx", "cpu", 1).card
     assert (card.image_size, card.preprocessing.resize) == (256, 284)
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "file"),
+    [
+        ([], NAME, f"{NAME}.onnx"),
+        (["--image-size", "224"], NAME, f"{NAME}.onnx"),
+        (["--image-size", "256"], f"{NAME}_at_256", f"{NAME}_at_256.onnx"),
+        (["--precision", "int8"], NAME, f"{NAME}.int8.onnx"),
+    ],
+)
+def test_vectors_that_do_not_compare_have_names_and_files_of_their_own(
+    monkeypatch, options, name, file
+):
+    asked = []
+
+    def written(_entry, _checkpoint, path, name, *_rest):
+        asked.append((name, path))
+        raise OutputError("not now")
+
+    monkeypatch.setattr("model_export.__main__.export", written)
+    assert main([NAME, "--weights", "random", *options]) == 2
+    assert asked == [(name, Path("models") / file)]
 
 
 def test_the_list_has_every_name_and_size(capsys):
