@@ -1,5 +1,6 @@
 """The check every export runs: does its reference agree, does it notice mistakes?"""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from model_export import windows
 from model_export.errors import VerificationError
 from model_export.export import export
 from model_export.reference import reference as shipped_reference
+from model_export.verify import verify
 from tests.model_export.weights import lively
 from tests.reference import swin, swin_v2
 from tests.small_model import SMALL_MODEL, SMALL_MODEL_V2
@@ -65,3 +67,13 @@ def test_a_mistake_in_the_geometry_stops_the_export(monkeypatch, tmp_path, mista
     monkeypatch.setattr(windows, mistaken, mistake(right))
     with pytest.raises(VerificationError, match="it was not kept"):
         export(SMALL_MODEL, lively(ARCHITECTURE), tmp_path / "small.onnx")
+
+
+@pytest.mark.parametrize(("off", "kept"), [(3e-6, True), (3e-5, False)])
+def test_the_largest_difference_allowed_is_a_hundred_thousandth(tmp_path, off, kept):
+    right, path = lively(ARCHITECTURE), tmp_path / "small.onnx"
+    export(SMALL_MODEL, right, path)
+    scaled = {name: right.tensors[name] * (1 + off) for name in ("norm.weight", "norm.bias")}
+    other = replace(right, tensors=right.tensors | scaled)
+    with nullcontext() if kept else pytest.raises(VerificationError, match="more than 1e-05"):
+        verify(path, SMALL_MODEL, other)

@@ -1,7 +1,11 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from service import embedder, lifecycle
 from service.model import Model
+from tests.eventually import eventually
 from tests.images import encode, jpeg, noise
 
 
@@ -107,6 +111,31 @@ def test_metrics_count_what_happened(client):
     (info,) = [name for name in seen if name.startswith("swin_model_info")]
     assert 'pretrained="false"' in info
     assert 'provider="CPUExecutionProvider"' in info
+
+
+def test_images_that_wait_are_the_queues_depth_and_refused_ones_are_counted(serve, monkeypatch):
+    client = serve(streams=1, max_queue_size=3, max_images_per_request=3)
+    gate, run = threading.Event(), Model.run
+
+    def held(*arguments):
+        gate.wait()
+        return run(*arguments)
+
+    monkeypatch.setattr(Model, "run", held)
+    image = encode(noise(9, 9))
+    with ThreadPoolExecutor() as callers:
+        answer = callers.submit(client.post, "/embed", files=[("files", image)] * 3)
+        try:
+            eventually(lambda: samples(client)["swin_queue_depth"] == 2)
+            refused = client.post("/embed", files=[("files", image)] * 2)
+        finally:
+            gate.set()
+        assert answer.result().status_code == 200
+    assert refused.status_code == 429
+    seen = samples(client)
+    assert seen["swin_queue_depth"] == 0
+    assert seen['swin_images_total{outcome="refused"}'] == 2
+    assert seen['swin_images_total{outcome="ok"}'] == 3
 
 
 def test_unheard_of_methods_share_a_label(client):
