@@ -1,5 +1,6 @@
 # docker build -t swin-embed:cpu .                               the default model, on CPU
 # docker build -t swin-embed:gpu --target gpu .                  the same on an NVIDIA GPU
+# docker build -t swin-embed-export:cpu --target export .        the exporter by itself
 # docker build --build-arg MODEL=mine.onnx .                     models/mine.onnx baked in
 # docker run -v ./models:/models:ro -e SWIN_MODEL=/models/mine.onnx ...    or mounted
 #

@@ -1,5 +1,6 @@
 """Each overlay renders, and what it renders is what Kubernetes takes."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,13 +14,15 @@ NAMES = sorted(path.name for path in OVERLAYS.iterdir())
 pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl to render")
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def rendered(request) -> list[dict]:
-    done = subprocess.run(
-        ["kubectl", "kustomize", str(OVERLAYS / request.param)], capture_output=True, text=True
-    )
+def render(folder: Path) -> list[dict]:
+    done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return list(yaml.safe_load_all(done.stdout))
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def rendered(request) -> list[dict]:
+    return render(OVERLAYS / request.param)
 
 
 def test_every_resource_fits_its_schema(rendered):
@@ -47,6 +50,23 @@ def test_every_selector_finds_the_pods(rendered):
     ):
         assert selector
         assert selector.items() <= labels
+
+
+def test_naming_the_services_image_leaves_the_exporters_alone(tmp_path):
+    """What `kustomize edit set image swin-embed=...` writes."""
+    tuned = {
+        "resources": [os.path.relpath(OVERLAYS / "export", tmp_path)],
+        "images": [{"name": "swin-embed", "newName": "registry.example/mine", "newTag": "1"}],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(tuned))
+    (pod,) = [
+        resource["spec"]["template"]["spec"]
+        for resource in render(tmp_path)
+        if resource["kind"] == "Deployment"
+    ]
+    (service,), (exporter,) = pod["containers"], pod["initContainers"]
+    assert service["image"] == "registry.example/mine:1"
+    assert exporter["image"] == "swin-embed-export:cpu"
 
 
 def test_every_container_is_confined(rendered):
