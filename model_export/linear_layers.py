@@ -38,7 +38,7 @@ def _linear_layers(graph: ir.Graph) -> Iterator[LinearLayer]:
         if weight is None or weight.const_value is None or not weight.is_initializer():
             continue
         name = name_of(weight).removesuffix(".weight")
-        if name == "linear_embedding.projection" or not name.startswith("stages."):
+        if not name.startswith("stages."):
             continue
         (use, *_) = product.outputs[0].uses()
         bias = use.node.inputs[1] if use.node.op_type == "Add" else None

@@ -12,7 +12,9 @@ from model_export.errors import CheckpointError
 FLOATS = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
 """Types that weights may have, by safetensors' names; NumPy has no bfloat16, only its bits."""
 
-SIZES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}
+SIZES = {"U8": 1, "I8": 1, "BOOL": 1, "I16": 2, "F16": 2, "BF16": 2}
+SIZES |= {"I32": 4, "F32": 4, "I64": 8, "F64": 8}
+"""Bytes of a number; of types that are no weights too, as their storages are stepped over."""
 
 
 @dataclass(frozen=True)

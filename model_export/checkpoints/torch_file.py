@@ -11,14 +11,11 @@ import numpy.typing as npt
 
 from model_export.checkpoints import pickles
 from model_export.checkpoints.pickles import Storage, View
-from model_export.checkpoints.stored import Stored, StoredTensor, decoded
+from model_export.checkpoints.stored import SIZES, Stored, StoredTensor, decoded
 from model_export.errors import CheckpointError
 
 OLD_MAGIC = 0x1950A86A20F9469CFC6C
 """The first pickle of a file in the format before torch 1.6."""
-
-SIZES = {"U8": 1, "I8": 1, "BOOL": 1, "I16": 2, "F16": 2, "BF16": 2}
-SIZES |= {"I32": 4, "F32": 4, "I64": 8, "F64": 8}
 
 CONTAINERS = (
     *("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model"),
