@@ -1,6 +1,7 @@
 """Command line: `python -m model_export NAME|FILE|FOLDER|hf://ORG/REPOSITORY`."""
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -27,8 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.name is None:
         parser.error("name a model or a checkpoint, or ask for --list")
-    if options.calibration and options.precision == "fp32":
-        parser.error("--calibration is for --precision int8 and fp16; fp32 needs no images")
+    if options.precision == "fp32":
+        for option in ("calibration", "min_cosine"):
+            if getattr(options, option) is not None:
+                name = option.replace("_", "-")
+                parser.error(f"--{name} is for --precision int8 and fp16; fp32 is compared exactly")
     started = time.perf_counter()
     try:
         name, entry, checkpoint = find(options.name, options.weights)
@@ -44,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             classes = len(checkpoint.tensors["head.weight"])
             print(f"left out the classifier of {classes} classes; --logits keeps it")
         output = options.output or _file(name, options.precision)
-        lowering = Lowering(options.precision, options.calibration, options.min_cosine)
+        floor = FP32.min_cosine if options.min_cosine is None else options.min_cosine
+        lowering = Lowering(options.precision, options.calibration, floor)
         card = export(entry, checkpoint, output, name, outputs, lowering)
     except (ExportError, OSError) as error:
         print(f"model_export: {error}", file=sys.stderr)
@@ -138,6 +143,16 @@ def _pixels(text: str) -> int:
     return int(text)
 
 
+def _cosine(text: str) -> float:
+    try:
+        cosine = float(text)
+    except ValueError:
+        cosine = math.nan
+    if not -1 <= cosine <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a cosine, which is from -1 to 1")
+    return cosine
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m model_export",
@@ -167,11 +182,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--min-cosine",
-        type=float,
-        default=FP32.min_cosine,
+        type=_cosine,
         metavar="COSINE",
         help="refuse an artifact with an embedding further than this from fp32's "
-        "(default: %(default)s)",
+        f"(default: {FP32.min_cosine})",
     )
     parser.add_argument(
         "--image-size",

@@ -166,6 +166,10 @@ def test_what_cannot_be_done_is_said_in_one_line(capsys, arguments, reason):
         ([], "name a model"),
         ([NAME, "--image-size", "0"], "'0' is not a number of pixels"),
         ([NAME, "--calibration", "photos"], "--calibration is for --precision int8 and fp16"),
+        ([NAME, "--min-cosine", "0"], "--min-cosine is for --precision int8 and fp16"),
+        ([NAME, "--precision", "int8", "--min-cosine", "nan"], "'nan' is not a cosine"),
+        ([NAME, "--precision", "int8", "--min-cosine", "high"], "'high' is not a cosine"),
+        ([NAME, "--precision", "int8", "--min-cosine", "98"], "'98' is not a cosine"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(capsys, arguments, reason):
