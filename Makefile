@@ -1,9 +1,5 @@
-# Needs Python >= 3.11, make and a package registry; nothing else.
-#
-#   make serve   build the default model if it is not there, start the service on it
-#   make test    run the tests
-#   make lint    ruff and mypy, as CI runs them
-#   make export NAME=swin_tiny_patch4_window7_224 WEIGHTS=random   build another artifact
+# Needs Python >= 3.11, make and a package registry; nothing else. `make` lists what can be made: each
+# target's words for it follow its ##.
 #
 # Environments are made on demand in .venv, from the hash-locked files in requirements/.
 
@@ -22,7 +18,20 @@ SWIN_MODEL ?= models/$(NAME).onnx
 .PHONY: help bench bench-peers bench-graph setup setup-clients setup-scale setup-torch proto serve train evaluate test lint format hostile soak faults overload export lock clean
 
 help:
-	@sed -n '3,6s/^# *//p' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
+
+serve: $(VENV)/.serve $(SWIN_MODEL) ## build the default model if it is not there, start the service on it [SWIN_MODEL=FILE]
+	@SWIN_MODEL=$(SWIN_MODEL) exec $(BIN)/python -m service
+
+test: $(VENV)/.dev ## run the tests
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## ruff and mypy, as CI runs them
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+export: models/$(NAME).onnx ## another artifact: NAME=swin_tiny_patch4_window7_224 [WEIGHTS=random] [PRECISION=int8]
 
 $(BIN)/uv: requirements/bootstrap.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "swin-embed needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another with make PYTHON=...")'
@@ -61,11 +70,11 @@ $(VENV)/.scale: requirements/scale.txt $(VENV)/.dev
 	@$(UV) -r requirements/scale.txt
 	@touch $@
 
-setup: $(VENV)/.dev
+setup: $(VENV)/.dev ## install what tests and lint take, in .venv
 
-setup-scale: $(VENV)/.scale
+setup-scale: $(VENV)/.scale ## an object store, vector engines and Ray, for tests of collections
 
-setup-torch: $(VENV)/.torch
+setup-torch: $(VENV)/.torch ## PyTorch and transformers, for the tests that compare with them
 
 # The official clients, for the test that compares them; those of Node where npm is there.
 $(VENV)/.clients: requirements/clients.txt tests/clients/package-lock.json $(BIN)/uv
@@ -76,7 +85,7 @@ $(VENV)/.clients: requirements/clients.txt tests/clients/package-lock.json $(BIN
 	else echo "npm is not there: the test skips the Node client"; fi
 	@touch $@
 
-setup-clients: $(VENV)/.clients
+setup-clients: $(VENV)/.clients ## the official clients, for the test that compares them
 
 # Weights or a precision asked for by name may differ from what an older artifact was made with.
 ASKED := $(filter command,$(word 1,$(origin WEIGHTS)) $(word 1,$(origin PRECISION)))
@@ -84,21 +93,13 @@ ASKED := $(filter command,$(word 1,$(origin WEIGHTS)) $(word 1,$(origin PRECISIO
 models/$(NAME).onnx: $(wildcard weights/$(NAME).safetensors) $(if $(ASKED),asked) | $(VENV)/.serve
 	@$(BIN)/python -m model_export $(NAME) --weights $(WEIGHTS) --precision $(PRECISION) --output $@
 
-export: models/$(NAME).onnx
-
-serve: $(VENV)/.serve $(SWIN_MODEL)
-	@SWIN_MODEL=$(SWIN_MODEL) exec $(BIN)/python -m service
-
 # How the default model came about; FOLDER keeps its checkpoint.
 FOLDER ?= training/run
-train: $(VENV)/.training
+train: $(VENV)/.training ## train the default model anew, hours [FOLDER=training/run]
 	@$(BIN)/python -m training --output $(FOLDER)
 
-evaluate: $(VENV)/.training models/$(NAME).onnx
+evaluate: $(VENV)/.training models/$(NAME).onnx ## how well an artifact finds copies of real photos [NAME=...]
 	@$(BIN)/python -m training.evaluate models/$(NAME).onnx
-
-test: $(VENV)/.dev
-	@$(BIN)/python -m pytest
 
 # The peers have an environment of their own, so that none of them meets our dependencies.
 $(PEERS): requirements/peers.txt $(VENV)/.dev
@@ -115,11 +116,11 @@ BENCH_MODELS := models/bench-fp32.onnx models/bench-int8.onnx
 models/bench-%.onnx: | $(VENV)/.dev
 	@$(BIN)/python -m model_export $(BENCH_NAME) --weights random --precision $* --output $@
 
-bench: $(VENV)/.plots $(BENCH_MODELS)
+bench: $(VENV)/.plots $(BENCH_MODELS) ## the service beside its ceilings [OPTIONS="--seconds 1 --repeats 1"]
 	@$(BIN)/python -m benchmarks ceilings served free photo --models $(BENCH_MODELS) $(OPTIONS)
 
 # What becomes of good clients when there are too many, or bad ones beside them.
-overload: $(VENV)/.dev
+overload: $(VENV)/.dev ## too many clients, and bad ones beside good ones
 	@$(BIN)/python -m benchmarks.overload
 	@$(BIN)/python -m benchmarks.abuse
 
@@ -130,36 +131,31 @@ models/bench-torch/model.onnx: | $(VENV)/.torch
 	@$(BIN)/python -W ignore -m benchmarks.torch_swin $(BENCH_NAME) --output $(@D)
 
 # Some 25 minutes: 16 servers, 4 numbers of clients, 3 turns.
-bench-peers: $(VENV)/.plots $(PEERS) $(BENCH_MODELS) $(TORCH)
+bench-peers: $(VENV)/.plots $(PEERS) $(BENCH_MODELS) $(TORCH) ## the service beside its peers, 25 minutes
 	@$(if $(TORCH),,echo "torch is not installed, so it is not compared with; make setup-torch")
 	@$(BIN)/python -m benchmarks served --models $(BENCH_MODELS) --peers $(PEERS) $(TORCH:%/model.onnx=--torch %) $(OPTIONS)
 
 # Our graphs beside torch's export and OpenVINO, without a service.
-bench-graph: $(PEERS) $(BENCH_MODELS) models/bench-torch/model.onnx
+bench-graph: $(PEERS) $(BENCH_MODELS) models/bench-torch/model.onnx ## the graphs beside torch's and OpenVINO's
 	@$(PEERS) -m benchmarks.graph quantize models
 	@$(PEERS) -m benchmarks.graph measure models $(OPTIONS)
 
-hostile: $(VENV)/.dev $(SWIN_MODEL)
+hostile: $(VENV)/.dev $(SWIN_MODEL) ## 20,000 hostile images
 	@SWIN_MODEL=$(SWIN_MODEL) $(BIN)/python -W ignore -m tests.hostile
 
 MINUTES ?= 10
-soak: $(VENV)/.plots $(SWIN_MODEL)
+soak: $(VENV)/.plots $(SWIN_MODEL) ## mixed traffic for long [MINUTES=10]
 	@SWIN_MODEL=$(SWIN_MODEL) $(BIN)/python -W ignore -m tests.soak --minutes $(MINUTES)
 
-faults: $(VENV)/.dev $(SWIN_MODEL)
+faults: $(VENV)/.dev $(SWIN_MODEL) ## processes killed, hung and stopped at bad moments
 	@$(BIN)/python -m tests.faults --model $(SWIN_MODEL)
 	@$(BIN)/python -m tests.faults.stop --model $(SWIN_MODEL)
 
-lint: $(VENV)/.dev
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-
-format: $(VENV)/.dev
+format: $(VENV)/.dev ## what ruff can mend by itself
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-proto: $(VENV)/.dev
+proto: $(VENV)/.dev ## generate the gRPC messages from their .proto
 	@$(BIN)/python -m grpc_tools.protoc -I service/api/proto --python_out=service/api/proto --pyi_out=service/api/proto open_inference.proto
 
 # Locks are universal (any platform, Python >= 3.11) and carry hashes but no index address.
@@ -167,7 +163,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
   --no-annotate --custom-compile-command "make lock"
 PROJECT := $(COMPILE) pyproject.toml
 
-lock: $(BIN)/uv
+lock: $(BIN)/uv ## resolve the dependencies of pyproject.toml anew
 	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls -o requirements/serve.txt
 	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls --extra batch --extra heic --group dev -c requirements/serve.txt -o requirements/dev.txt
 	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls --extra batch --extra s3 --extra search --extra ray --group dev --group scale --group simulation -c requirements/dev.txt -o requirements/scale.txt
@@ -178,5 +174,5 @@ lock: $(BIN)/uv
 	@$(PROJECT) --extra cpu --extra urls --extra tracing -c requirements/cpu.txt -o requirements/tracing.txt
 	@$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
 
-clean:
+clean: ## remove environments and artifacts
 	rm -rf $(VENV) .venv-peers models/*.onnx models/bench-*
