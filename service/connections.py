@@ -4,6 +4,7 @@ import asyncio
 from http import HTTPStatus
 from typing import Any, cast
 
+import httptools
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -102,18 +103,17 @@ class Connection(HttpToolsProtocol):
                 abandon()
 
     def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
         self._head_bytes += len(data)
-        super().data_received(data)
+        try:
+            self._parse(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            no_http = InvalidRequest("this is not an HTTP/1.1 request")
+            self._refuse(no_http, reason="malformed")
+            return
         if self._awaiting_head and self._head_bytes > MAX_HEAD_BYTES:
-            error = HeadTooLarge(f"the request's head has more than {MAX_HEAD_BYTES} bytes")
-            self._refuse(error, reason="large_head")
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP in the form of all errors, and close."""
-        self._refuse(InvalidRequest("this is not an HTTP/1.1 request"), reason="malformed")
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Serve the request without an upgrade, as RFC 9110, 7.8 allows; nobody needs to know."""
+            too_large = HeadTooLarge(f"the request's head has more than {MAX_HEAD_BYTES} bytes")
+            self._refuse(too_large, reason="large_head")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -121,6 +121,8 @@ class Connection(HttpToolsProtocol):
             self._await_head()
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # _parse reads it again
         self._stop_timer()
         self._awaiting_head = False
         super().on_headers_complete()
@@ -139,9 +141,41 @@ class Connection(HttpToolsProtocol):
             self._close()
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._stop_timer()
         super().on_message_complete()
         self._gathering.part()
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        """Parse what arrived; an `Upgrade` is ignored, as RFC 9110, 7.8 allows.
+
+        The parser takes whatever follows the head of a request with one for another protocol, its
+        body too, so that head is read again without.
+
+        Raises:
+            httptools.HttpParserError: it is no HTTP.
+            httptools.HttpParserUpgrade: it is a `CONNECT`, after which no HTTP can follow.
+        """
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                (end,) = upgrade.args
+                data = memoryview(data)[end:]
+            head = self._head_without_upgrade()
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+            self.parser.feed_data(head)
+
+    def _head_without_upgrade(self) -> bytes:
+        """The head of the request that was read, as it came but for `Upgrade`."""
+        version = self.parser.get_http_version().encode()
+        headers = [(name, value) for name, value in self.headers if name != b"upgrade"]
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%s: %s" % header for header in headers]
+        return b"\r\n".join([*lines, b"", b""])
 
     def _await_head(self) -> None:
         self._awaiting_head = True

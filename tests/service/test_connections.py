@@ -82,15 +82,6 @@ def test_what_is_no_http(address, sent):
     assert metric(address, refused) == before + 1
 
 
-def test_an_upgrade_is_ignored(address):
-    with connect(address) as connection:
-        connection.sendall(
-            b"GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
-        assert connection.recv(12) == b"HTTP/1.1 200"
-
-
 def test_a_head_that_does_not_end(address):
     connection = connect(address)
     connection.sendall(b"GET / HTTP/1.1\r\nX-Long: " + b"a" * 100_000)
