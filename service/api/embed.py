@@ -235,6 +235,8 @@ async def _form_files(request: Request) -> list[Upload]:
         if error.message.startswith("Too many files"):
             raise TooManyImages(error.message) from error
         raise InvalidRequest(f"the form cannot be read: {error.message}") from error
+    except UnicodeError as error:  # of codecs that are hardly for text, such as punycode
+        raise InvalidRequest("the form's charset cannot be read; leave it out") from error
     finally:
         parser.close()
 

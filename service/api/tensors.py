@@ -150,11 +150,11 @@ def uploads(tensors: Sequence[Tensor], card: ModelCard) -> list[Upload]:
     (tensor,) = tensors
     if isinstance(tensor.data, list) != (tensor.name == IMAGE):
         raise InvalidRequest(f"the input {tensor.name!r} is of {known[tensor.name].datatype}")
-    if not len(tensor.data):
-        raise InvalidRequest(f"the input {tensor.name!r} is empty")
     if not isinstance(tensor.data, list) and tensor.data.shape[1:] != known[PIXELS].shape[1:]:
         wanted = list(known[PIXELS].shape)
         raise InvalidRequest(f"{PIXELS!r} has the shape {wanted}, not {list(tensor.data.shape)}")
+    if not len(tensor.data):
+        raise InvalidRequest(f"the input {tensor.name!r} is empty")
     return [Upload(f"{tensor.name}[{i}]", image) for i, image in enumerate(tensor.data)]
 
 

@@ -141,6 +141,18 @@ BAD = {
 }
 
 
+FIELD = b'--x\r\nContent-Disposition: form-data; name="xn--999999999"\r\n\r\na\r\n--x--\r\n'
+BAD |= {
+    f"a form whose text is {charset}": (
+        FIELD,
+        {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}"},
+        400,
+        "invalid_request",
+    )
+    for charset in ("undefined", "punycode", "idna")
+}
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_gets_its_error_and_hurts_nobody_else(client, case):
     content, headers, status, code = BAD[case]

@@ -169,6 +169,7 @@ WRONG = {
     "ragged": ({"inputs": [PIXELS | {"data": [[1], [1, 2]]}]}, "rectangular"),
     "too few": ({"inputs": [PIXELS | {"data": [1]}]}, "shape"),
     "another size": ({"inputs": [PIXELS | {"shape": [1, 16, 64, 3]}]}, "shape"),
+    "a number": ({"inputs": [PIXELS | {"shape": [], "data": [5]}]}, "shape"),
     "a vast shape": ({"inputs": [PIXELS | {"shape": [2**62, 2**62]}]}, "shape"),
     "not base64": ({"inputs": [GOOD | {"data": ["!"]}]}, "base64"),
     "numbers for base64": ({"inputs": [GOOD | {"data": [1]}]}, "base64"),
@@ -200,6 +201,15 @@ def test_binary_strings_that_break_off(client, raw):
     answer = binary(client, (IMAGE, raw))
     assert answer.status_code == 400
     assert "breaks off" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "raw", "says"), [([], b"\5", "shape"), ([0, 32, 32, 3], b"", "empty")]
+)
+def test_binary_pixels_of_no_image(client, shape, raw, says):
+    answer = binary(client, ({"name": "pixels", "datatype": "UINT8", "shape": shape}, raw))
+    assert answer.status_code == 400
+    assert says in answer.json()["error"]
 
 
 @pytest.mark.parametrize("length", ["-1", "999999999", "x", "", "9" * 5000])

@@ -94,6 +94,8 @@ def test_errors_have_their_status(channel):
     assert refused(channel, images(good), name="other")[0] == "NOT_FOUND"
     assert refused(channel, images(good), model_version="2")[0] == "NOT_FOUND"
     assert refused(channel, images(good), raw=[b"a", b"b"])[0] == "INVALID_ARGUMENT"
+    number = pb.ModelInferRequest.InferInputTensor(name="pixels", datatype="UINT8")
+    assert refused(channel, number, raw=[b"\5"])[0] == "INVALID_ARGUMENT"
     assert refused(channel, images(b"\0" * 2_000_000))[0] == "RESOURCE_EXHAUSTED"
 
 
