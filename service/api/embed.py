@@ -5,7 +5,7 @@ import io
 import orjson
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 from typing_extensions import Buffer
@@ -210,6 +210,16 @@ class _FormParser(MultiPartParser):
         super().__init__(
             request.headers, request.stream(), max_files=settings.max_images_per_request
         )
+        self._ended = False
+
+    async def parse(self) -> FormData:
+        form = await super().parse()
+        if not self._ended:
+            raise MultiPartException("it ends before its closing boundary")
+        return form
+
+    def on_end(self) -> None:
+        self._ended = True
 
     def on_headers_finished(self) -> None:
         super().on_headers_finished()

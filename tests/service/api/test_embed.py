@@ -173,6 +173,18 @@ def test_the_bad_image_of_a_form_is_named(client):
     assert error(client.post("/embed", files=files), 422, "invalid_image")["param"] == "files[1]"
 
 
+@pytest.mark.parametrize("cut", ["behind an image", "within an image", "before the last dashes"])
+def test_a_form_that_breaks_off_is_not_taken_for_whole(client, cut):
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
+    image = head + jpeg("coffee") + b"\r\n"
+    whole = image + image + b"--x--\r\n"
+    end = {"behind an image": len(image) + 3, "within an image": len(image) + 500}.get(cut, -4)
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = client.post("/embed", content=whole[:end], headers=headers)
+    assert "closing boundary" in error(answer, 400, "invalid_request")["message"]
+    assert len(vectors(client.post("/embed", content=whole[:-2], headers=headers))) == 2
+
+
 def test_a_form_without_files(client):
     answer = client.post("/embed", files=[("pictures", jpeg("coffee"))])
     assert error(answer, 400, "invalid_request")["param"] == "files"
