@@ -26,7 +26,7 @@ from service.api import (
 from service.api.auth import authorise
 from service.api.direct import Direct
 from service.api.head import Head
-from service.api.middleware import Bounded, Observed
+from service.api.middleware import Bounded, Interruptible, Observed
 from service.errors import StartError
 from service.lanes import Loaded
 from service.lifecycle import Lifecycle
@@ -117,6 +117,7 @@ def create_app(
     app.add_middleware(Head)
     app.add_middleware(Direct, routes=[*embed.router.routes, *openai.router.routes])
     app.add_middleware(Bounded, limit=settings.max_request_bytes)
+    app.add_middleware(Interruptible)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

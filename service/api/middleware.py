@@ -6,9 +6,11 @@ import random
 import re
 import time
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import RequestTooLarge, UnsupportedMediaType
+from service.api import errors
+from service.errors import NotReady, RequestTooLarge, UnsupportedMediaType
 from service.metrics import Metrics
 
 REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
@@ -105,6 +107,36 @@ def log_request(
         fields |= {f"{stage}_s": round(seconds, 6) for stage, seconds in stages.items()}
     line = " ".join(f"{name}={value}" for name, value in fields.items())
     logger.log(level, "answered %s", line, extra={"fields": fields})
+
+
+class Interruptible:
+    """Answers 503 to a request that is cancelled because the time to finish it before a stop is up.
+
+    The server would answer it itself, as if it were a bug.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except asyncio.CancelledError:
+            if started:
+                return  # the server closes the connection
+            stopping = NotReady("the service stops before this could be answered", retry_after_s=1)
+            response = await errors.service_error(Request(scope), stopping)
+            await response(scope, receive, send)
 
 
 class Bounded:

@@ -1,5 +1,7 @@
 """The real thing: `python -m service` in a process of its own, on a real socket."""
 
+import base64
+import json
 import os
 import re
 import signal
@@ -172,6 +174,46 @@ def test_a_hung_engine_ends_the_process_with_status_1(artifact):
             urllib.request.urlopen(request, timeout=SOON)
         assert get(f"{address}/health/live") == 200
         assert process.wait(SOON) == 1
+
+
+def test_who_is_in_flight_when_the_time_to_stop_is_up_is_told_so(artifact):
+    white = encode(Image.new("RGB", (9, 9), "white"))
+    text = base64.b64encode(white).decode()
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [text]}
+    model = "swin_small_example_patch4_window4_32"
+    bodies = {
+        "/embed": ("image/png", white),
+        "/v1/embeddings": ("application/json", json.dumps({"input": text}).encode()),
+        f"/v2/models/{model}/infer": (
+            "application/json",
+            json.dumps({"inputs": [tensor]}).encode(),
+        ),
+    }
+    with running(("-c", HANGS), model=artifact, shutdown_grace_s=1) as (process, address):
+        answers = {}
+
+        def post(path: str) -> None:
+            media_type, body = bodies[path]
+            headers = {"Content-Type": media_type, "X-Request-Id": "mine"}
+            request = urllib.request.Request(f"{address}{path}", body, headers)
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(request, timeout=SOON)
+            with caught.value as answer:
+                assert (answer.status, answer.headers["X-Request-Id"]) == (503, "mine")
+                assert int(answer.headers["Retry-After"]) > 0
+                answers[path] = json.load(answer)["error"]
+
+        clients = [threading.Thread(target=post, args=(path,)) for path in bodies]
+        for client in clients:
+            client.start()
+        while not all_in_flight(address, len(clients)):
+            pass
+        process.send_signal(signal.SIGTERM)
+        for client in clients:
+            client.join(SOON)
+    embed, openai, infer = (answers[path] for path in bodies)
+    assert embed["code"] == openai["code"] == "not_ready"
+    assert "stops" in infer
 
 
 def test_urls_without_their_extra_are_one_line_and_status_1(artifact, tmp_path):

@@ -1,9 +1,11 @@
+import asyncio
 import logging
 import re
 
 import pytest
 from starlette.exceptions import HTTPException
 
+from service.api.middleware import Interruptible
 from tests.images import encode, jpeg, noise
 
 
@@ -48,6 +50,29 @@ def test_a_compressed_body_is_refused_unread(client, path, media_type):
     assert "Content-Encoding" in answer.text
     plain = client.post(path, content=b"x", headers=headers | {"Content-Encoding": "identity"})
     assert "Content-Encoding" not in plain.text
+
+
+def test_a_request_that_is_cancelled_is_no_bug():
+    """What is raised, the server would log with all its traceback."""
+
+    async def cancel():
+        begun = asyncio.Event()
+
+        async def begin_and_wait(scope, receive, send):
+            await send({"type": "http.response.start", "status": 200})
+            begun.set()
+            await asyncio.Event().wait()
+
+        async def send(message):
+            pass
+
+        app = Interruptible(begin_and_wait)
+        answering = asyncio.create_task(app({"type": "http"}, None, send))
+        await begun.wait()
+        answering.cancel()
+        await answering
+
+    asyncio.run(cancel())
 
 
 def test_probes_are_quiet(client, caplog):
