@@ -3,6 +3,13 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
+from fastapi import Request
+
+
+def accepted(request: Request) -> str:
+    """The request's `Accept`: lines of that name are one list (RFC 9110, 5.3)."""
+    return ",".join(request.headers.getlist("accept"))
+
 
 @lru_cache(maxsize=64)
 def best(header: str, offers: tuple[str, ...]) -> str | None:

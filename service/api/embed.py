@@ -10,7 +10,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 from typing_extensions import Buffer
 
-from service.api.accept import best
+from service.api.accept import accepted, best
 from service.api.answers import Upload, embed_all, embedder, encoding
 from service.api.openapi import (
     EMBEDDING_ERRORS,
@@ -115,7 +115,7 @@ async def embed(request: Request) -> Response:
 
     The answer is JSON, raw little-endian rows or a NumPy file, as `Accept` prefers.
     """
-    media_type = best(request.headers.get("accept", ""), (JSON, RAW, NPY))
+    media_type = best(accepted(request), (JSON, RAW, NPY))
     if media_type is None:
         raise NotAcceptable(f"an answer can be {JSON}, {RAW} or {NPY}; name one in Accept")
     asked = _query(request)

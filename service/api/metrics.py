@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from prometheus_client.exposition import choose_encoder
 from starlette.responses import PlainTextResponse, Response
 
+from service.api.accept import accepted
 from service.metrics import Metrics
 
 router = APIRouter()
@@ -27,6 +28,6 @@ TEXT: dict[int | str, dict[str, Any]] = {
 async def metrics(request: Request) -> Response:
     """Prometheus text, or OpenMetrics where the scraper accepts it."""
     watched: Metrics = request.app.state.metrics
-    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    encode, content_type = choose_encoder(accepted(request))
     body = await asyncio.to_thread(encode, watched.page)
     return Response(body, headers={"Content-Type": content_type})

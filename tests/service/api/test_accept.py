@@ -1,6 +1,7 @@
 import pytest
 
 from service.api.accept import best
+from tests.images import encode, noise
 
 OFFERS = ("application/json", "application/octet-stream", "application/x-npy")
 
@@ -28,3 +29,13 @@ OFFERS = ("application/json", "application/octet-stream", "application/x-npy")
 )
 def test_the_best_offer(header, chosen):
     assert best(header, OFFERS) == chosen
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted"), [("/embed", OFFERS[2]), ("/metrics", "application/openmetrics-text")]
+)
+def test_lines_are_one_list(client, path, wanted):
+    lines = [("Accept", "text/html"), ("Accept", wanted)]
+    method, body = ("POST", encode(noise(4, 4))) if path == "/embed" else ("GET", None)
+    answer = client.request(method, path, content=body, headers=lines)
+    assert answer.headers["Content-Type"].startswith(wanted)
