@@ -8,11 +8,13 @@ moves one of them (docs/operations.md has the table, docs/performance.md what it
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import Metric
 
 from service.preprocess import Picture, Pixels
 
@@ -100,12 +102,25 @@ class Allowance:
         return True
 
 
+class SignedHistogram(Histogram):
+    """A histogram of numbers below zero too, counted by its last bucket alone.
+
+    OpenMetrics allows no sum of such numbers, as it may fall, and no count without a sum.
+    """
+
+    def collect(self) -> Iterator[Metric]:
+        for family in super().collect():
+            family.samples = [one for one in family.samples if one.name.endswith("_bucket")]
+            yield family
+
+
 class Drift:
     """Histograms of images and vectors, and the short memory that finds duplicates."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def histogram(name: str, text: str, buckets: list[float]) -> Histogram:
-            return Histogram(f"swin_{name}", text, buckets=buckets, registry=registry)
+            kind = SignedHistogram if buckets[0] < 0 else Histogram
+            return kind(f"swin_{name}", text, buckets=buckets, registry=registry)
 
         self._aspect = histogram("image_aspect_ratio", "Width over height of an image", RATIOS)
         self._brightness = histogram("image_brightness", "Mean luma of an image, 0 to 1", SHARES)

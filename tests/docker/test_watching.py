@@ -43,7 +43,11 @@ def names() -> set[str]:
         "histogram": ["_bucket", "_count", "_sum"],
     }
     families = Supervisor(Settings(workers=2))._metrics.registry.collect()
-    known = {f.name + suffix for f in families for suffix in suffixes[f.type]}
+    known = set()
+    for family in families:  # those with labels have no samples yet
+        known |= {sample.name for sample in family.samples} or {
+            family.name + suffix for suffix in suffixes[family.type]
+        }
     return known | {
         "swin_gpu_memory_used_bytes",
         "swin_gpu_memory_bytes",

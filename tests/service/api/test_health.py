@@ -2,6 +2,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from service import embedder, lifecycle
 from service.model import Model
@@ -97,7 +98,7 @@ def test_metrics_count_what_happened(client):
     assert seen["swin_image_duplicates_total"] == 3
     assert seen["swin_image_sharpness_count"] == 5
     assert seen["swin_embedding_norm_count"] == 5
-    assert seen["swin_embedding_cosine_count"] == 4
+    assert seen['swin_embedding_cosine_bucket{le="+Inf"}'] == 4
     assert seen['swin_inference_runs_total{outcome="ok"}'] == 5
     assert seen["swin_inference_streams"] >= 1
     assert seen["swin_inference_streams_busy"] == 0
@@ -144,6 +145,9 @@ def test_unheard_of_methods_share_a_label(client):
 
 
 def test_openmetrics_on_request(client):
+    client.post("/embed", files=[("files", jpeg("coffee")), ("files", jpeg("china"))])
     answer = client.get("/metrics", headers={"Accept": "application/openmetrics-text"})
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
-    assert answer.text.endswith("# EOF\n")
+    families = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    warmth = {sample.name for sample in families["swin_image_warmth"].samples}
+    assert warmth == {"swin_image_warmth_bucket"}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from model_export.checkpoints.seeded import seeded
 from model_export.export import export
@@ -118,10 +119,10 @@ def test_the_page_is_openmetrics_with_exemplars(two):
         f"{two[1]}/metrics", headers={"Accept": "application/openmetrics-text"}
     )
     with urllib.request.urlopen(request, timeout=SOON) as answer:
-        lines = answer.read().decode().splitlines()
-    assert lines[-1] == "# EOF"
-    assert any('# {request_id="the-newest"}' in line for line in lines)
-    names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    exemplars = [sample.exemplar for family in families for sample in family.samples]
+    assert {"request_id": "the-newest"} in [one.labels for one in exemplars if one]
+    names = [family.name for family in families]
     assert len(set(names)) == len(names) > 30
 
 
