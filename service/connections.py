@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.api.errors import error_body
 from service.errors import HeadTooLarge, InvalidRequest, NotReady, ServiceError, SlowRequest
+from service.gathering import Gathering
 from service.lifecycle import Phase
 from service.settings import Settings
 
@@ -20,51 +21,13 @@ MIN_BODY_BYTES_PER_S = 500
 https://httpd.apache.org/docs/2.4/mod/mod_reqtimeout.html
 """
 
-
-class Gathering:
-    """A transport that sends in one piece what is written to it in one turn of the event loop.
-
-    While it `lingers` it is not closed: the client is still sending, and closing would reset the
-    connection before it has read its answer.
-
-    uvicorn writes the head of an answer and then its body. Each write may wake a client that takes
-    the core from the event loop, while all threads wait for its interpreter lock
-    (docs/decisions.md).
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._pieces: list[bytes] = []
-        self._closing = False
-        self.lingers = False
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the transport's own
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Send this with what else is written in this turn."""
-        if not self._pieces:
-            self._loop.call_soon(self._send)
-        self._pieces.append(data)
-
-    def close(self) -> None:
-        """Send what was written, then close, once it does not linger any more."""
-        self._send()
-        self._closing = True
-        if not self.lingers:
-            self._transport.close()
-
-    def part(self) -> None:
-        """Linger no more: close, if that was asked for."""
-        self.lingers = False
-        if self._closing:
-            self._transport.close()
-
-    def _send(self) -> None:
-        if self._pieces:
-            self._transport.write(b"".join(self._pieces))
-            self._pieces.clear()
+REASONS: dict[type[ServiceError], str] = {
+    NotReady: "too_many",
+    SlowRequest: "slow",
+    HeadTooLarge: "large_head",
+    InvalidRequest: "malformed",
+}
+"""What `swin_refused_connections` calls them."""
 
 
 class Connection(HttpToolsProtocol):
@@ -81,15 +44,17 @@ class Connection(HttpToolsProtocol):
         self._limits: Settings = self._service.settings
         self._timer: asyncio.TimerHandle | None = None
         self._awaiting_head = False
-        self._head_bytes = 0
+        self._awaiting_body = False
+        self._unread_bytes = 0  # since the head began, or the last of the body came
         self._body_bytes = 0
         self._body_since = 0.0
+        self._refusal: bytes | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._gathering = Gathering(transport, self.loop)
         super().connection_made(cast(asyncio.Transport, self._gathering))
         if len(self.connections) > self._limits.max_connections:
-            self._refuse(NotReady("too many connections are open"), reason="too_many")
+            self._refuse(NotReady("too many connections are open"))
             return
         self._await_head()
 
@@ -103,17 +68,17 @@ class Connection(HttpToolsProtocol):
                 abandon()
 
     def data_received(self, data: bytes) -> None:
+        if self._refusal is not None:
+            return  # read, and thrown away: closing on what is unread would reset the connection
         self._unset_keepalive_if_required()
-        self._head_bytes += len(data)
+        self._unread_bytes += len(data)
         try:
             self._parse(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            no_http = InvalidRequest("this is not an HTTP/1.1 request")
-            self._refuse(no_http, reason="malformed")
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._refuse(_told(error))
             return
-        if self._awaiting_head and self._head_bytes > MAX_HEAD_BYTES:
-            too_large = HeadTooLarge(f"the request's head has more than {MAX_HEAD_BYTES} bytes")
-            self._refuse(too_large, reason="large_head")
+        if (self._awaiting_head or self._awaiting_body) and self._unread_bytes > MAX_HEAD_BYTES:
+            self._refuse(_too_large())
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -123,9 +88,12 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             return  # _parse reads it again
+        self._check_head()
+        super().on_headers_complete()
         self._stop_timer()
         self._awaiting_head = False
-        super().on_headers_complete()
+        self._awaiting_body = True
+        self._unread_bytes = 0
         if self._service.lifecycle.phase is Phase.DRAINING:
             self.cycle.keep_alive = False  # the next request belongs to another server
         # Who says Expect may never send the body.
@@ -135,6 +103,7 @@ class Connection(HttpToolsProtocol):
         self._timer = self.loop.call_later(self._limits.read_timeout_s, self._body_is_due)
 
     def on_body(self, body: bytes) -> None:
+        self._unread_bytes = 0
         self._body_bytes += len(body)
         super().on_body(body)
         if self.cycle.response_complete and self._body_bytes > self._limits.max_request_bytes:
@@ -144,8 +113,15 @@ class Connection(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return
         self._stop_timer()
+        self._awaiting_body = False
         super().on_message_complete()
         self._gathering.part()
+
+    def on_response_complete(self) -> None:
+        last = not self.pipeline
+        super().on_response_complete()
+        if last and self._refusal is not None and not self.transport.is_closing():
+            self._say_refusal()
 
     def _parse(self, data: bytes | memoryview) -> None:
         """Parse what arrived; an `Upgrade` is ignored, as RFC 9110, 7.8 allows.
@@ -177,24 +153,38 @@ class Connection(HttpToolsProtocol):
         lines += [b"%s: %s" % header for header in headers]
         return b"\r\n".join([*lines, b"", b""])
 
+    def _check_head(self) -> None:
+        """Check a head that is whole.
+
+        Raises:
+            HeadTooLarge: it has more than `MAX_HEAD_BYTES`.
+            InvalidRequest: it does not name one host, as RFC 9112, 3.2 asks.
+        """
+        size, hosts = len(self.url), 0
+        for name, value in self.headers:
+            size += len(name) + len(value) + len(": \r\n")
+            hosts += name == b"host"
+        if size > MAX_HEAD_BYTES:
+            raise _too_large()
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            raise InvalidRequest(f"an HTTP/1.1 request has one Host header; this one has {hosts}")
+
     def _await_head(self) -> None:
         self._awaiting_head = True
-        self._head_bytes = 0
+        self._unread_bytes = 0
         timeout_s = self._limits.read_timeout_s
         self._timer = self.loop.call_later(timeout_s, self._head_is_due)
 
     def _head_is_due(self) -> None:
-        self._refuse(SlowRequest("the request's head did not arrive in time"), reason="slow")
+        self._refuse(SlowRequest("the request's head did not arrive in time"))
 
     def _body_is_due(self) -> None:
         allowed_s = self._limits.read_timeout_s + self._body_bytes / MIN_BODY_BYTES_PER_S
         left_s = self._body_since + allowed_s - self.loop.time()
         if left_s > 0:
             self._timer = self.loop.call_later(left_s, self._body_is_due)
-        elif self.cycle.response_started:
-            self._close()
         else:
-            self._refuse(SlowRequest("the request's body arrives too slowly"), reason="slow")
+            self._refuse(SlowRequest("the request's body arrives too slowly"))
 
     def _close(self) -> None:
         """Close, whatever still arrives."""
@@ -206,16 +196,39 @@ class Connection(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
-    def _refuse(self, error: ServiceError, *, reason: str) -> None:
-        """Answer without asking the application, and close."""
+    def _refuse(self, error: ServiceError) -> None:
+        """Answer without asking the application, after the requests before this one, and close."""
         self._stop_timer()
         self._awaiting_head = False
-        self._service.metrics.count_refused_connection(reason)
+        self._service.metrics.count_refused_connection(REASONS[type(error)])
         body = error_body(error.message, type_=error.type, code=error.code)
         head = (
             f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
             "Connection: close\r\n\r\n"
         )
-        self.transport.write(head.encode() + body)
+        self._refusal = head.encode() + body
+        if self._awaiting_body and self.pipeline:
+            self.pipeline.popleft()  # the newest, whose body will never be whole
+            self._gathering.part()
+        elif self._awaiting_body and self.cycle.response_started:
+            self._close()  # it has its answer
+        elif self._awaiting_body or self.cycle is None or self.cycle.response_complete:
+            self._say_refusal()
+
+    def _say_refusal(self) -> None:
+        self.transport.write(cast(bytes, self._refusal))
         self._close()
+
+
+def _told(error: Exception) -> ServiceError:
+    """What a client is told of what the parser did not take: our own reason, its, or none."""
+    reason = error.__context__
+    if isinstance(reason, ServiceError):
+        return reason
+    known = reason is None and isinstance(error, httptools.HttpParserError)
+    return InvalidRequest("this is not an HTTP/1.1 request" + (f": {error}" if known else ""))
+
+
+def _too_large() -> HeadTooLarge:
+    return HeadTooLarge(f"the request's head has more than {MAX_HEAD_BYTES} bytes")

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from service.connections import Gathering
+from service.gathering import Gathering
 from tests.images import encode, noise
 from tests.service.test_main import SOON, get, running
 
