@@ -4,7 +4,6 @@ Tensors are JSON or binary, either way: https://github.com/kserve/open-inference
 https://github.com/triton-inference-server/server (protocol/extension_binary_data.md).
 """
 
-from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -89,14 +88,12 @@ async def server_metadata() -> ServerMetadata:
 async def model_metadata(request: Request, name: Name) -> ModelMetadata:
     """Inputs and outputs with their datatypes and shapes."""
     card = _model(request, name)
-    return ModelMetadata.model_validate(
-        {
-            "name": card.name,
-            "versions": [tensors.VERSION],
-            "platform": tensors.PLATFORM,
-            "inputs": [asdict(tensor) for tensor in tensors.inputs(card)],
-            "outputs": [asdict(tensor) for tensor in tensors.outputs(card)],
-        }
+    return ModelMetadata(
+        name=card.name,
+        versions=[tensors.VERSION],
+        platform=tensors.PLATFORM,
+        inputs=tensors.inputs(card),
+        outputs=tensors.outputs(card),
     )
 
 

@@ -6,7 +6,6 @@ The same tensors, errors, keys, metrics and log line as over HTTP. Needs the `gr
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 import grpc
@@ -106,8 +105,8 @@ class _Door:
             name=card.name,
             versions=[tensors.VERSION],
             platform=tensors.PLATFORM,
-            inputs=[metadata(**asdict(tensor)) for tensor in tensors.inputs(card)],
-            outputs=[metadata(**asdict(tensor)) for tensor in tensors.outputs(card)],
+            inputs=[metadata(**tensor.model_dump()) for tensor in tensors.inputs(card)],
+            outputs=[metadata(**tensor.model_dump()) for tensor in tensors.outputs(card)],
         )
 
     async def model_infer(
@@ -163,7 +162,9 @@ def _tensors(request: pb.ModelInferRequest) -> list[Tensor]:
         if raws:
             given.append(tensors.from_raw(*form, raws[index]))
         elif tensor.datatype == "BYTES":
-            given.append(tensors.from_elements(*form, tensor.contents.bytes_contents))
+            given.append(
+                tensors.from_elements(tensor.name, tensor.shape, tensor.contents.bytes_contents)
+            )
         else:
             given.append(tensors.from_list(*form, list(tensor.contents.uint_contents)))
     return given

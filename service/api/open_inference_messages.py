@@ -7,6 +7,7 @@ from pydantic.config import JsonDict
 
 from model_export.model_card import EMBEDDING, PIXELS
 from service.api import tensors
+from service.api.tensors import TensorMetadata
 
 
 class V2Error(BaseModel):
@@ -80,19 +81,11 @@ class ServerMetadata(BaseModel):
     extensions: list[str]
 
 
-class TensorMetadata(BaseModel):
-    """What a model takes or gives; -1 is any number."""
-
-    name: str
-    datatype: str
-    shape: list[int]
-
-
 class ModelMetadata(BaseModel):
     """What the model is, takes (one of the inputs in a request) and gives."""
 
     name: str
     versions: list[str]
     platform: str
-    inputs: list[TensorMetadata]
-    outputs: list[TensorMetadata]
+    inputs: tuple[TensorMetadata, ...]
+    outputs: tuple[TensorMetadata, ...]

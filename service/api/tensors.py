@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel
 
 from model_export.model_card import EMBEDDING, PIXELS, ModelCard
 from service.api.answers import Upload
@@ -31,8 +32,7 @@ class Tensor:
     data: list[bytes] | npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
-class TensorMetadata:
+class TensorMetadata(BaseModel):
     """What a model takes or gives; -1 is any number."""
 
     name: str
@@ -44,14 +44,15 @@ def inputs(card: ModelCard) -> tuple[TensorMetadata, ...]:
     """The ways to send images; a request uses one of them."""
     size = card.image_size
     return (
-        TensorMetadata(IMAGE, "BYTES", (-1,)),
-        TensorMetadata(PIXELS, "UINT8", (-1, size, size, 3)),
+        TensorMetadata(name=IMAGE, datatype="BYTES", shape=(-1,)),
+        TensorMetadata(name=PIXELS, datatype="UINT8", shape=(-1, size, size, 3)),
     )
 
 
 def outputs(card: ModelCard) -> tuple[TensorMetadata, ...]:
     """What comes back."""
-    return (TensorMetadata(EMBEDDING, "FP32", (-1, card.embedding_dim)),)
+    shape = (-1, card.embedding_dim)
+    return (TensorMetadata(name=EMBEDDING, datatype="FP32", shape=shape),)
 
 
 def check_model(card: ModelCard, name: str, version: str) -> None:
@@ -127,14 +128,12 @@ def from_list(name: str, datatype: str, shape: Sequence[int], data: Any) -> Tens
     return _array(name, shape, numbers.astype(np.uint8).ravel())
 
 
-def from_elements(name: str, datatype: str, shape: Sequence[int], data: Sequence[bytes]) -> Tensor:
-    """A tensor from a list of byte strings, as gRPC has it.
+def from_elements(name: str, shape: Sequence[int], data: Sequence[bytes]) -> Tensor:
+    """A tensor of BYTES from a list of byte strings, as gRPC has it.
 
     Raises:
-        InvalidRequest: datatype, shape and data do not fit.
+        InvalidRequest: shape and data do not fit.
     """
-    if datatype != "BYTES":
-        raise InvalidRequest(f"the input {name!r} has bytes, but is {datatype}")
     return _strings(name, shape, list(data))
 
 
