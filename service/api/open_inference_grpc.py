@@ -15,7 +15,7 @@ from starlette.datastructures import State
 from model_export import __version__
 from model_export.model_card import EMBEDDING
 from service.api import answers, tensors
-from service.api.grpc_calls import Trace, observed
+from service.api.grpc_calls import Trace, observed, reader
 from service.api.grpc_health import SERVICE, Health, ready
 from service.api.proto import open_inference_pb2 as pb
 from service.api.tensors import Tensor
@@ -52,7 +52,7 @@ async def start(service: State) -> grpc.aio.Server:
     handlers = {
         name: grpc.unary_unary_rpc_method_handler(
             observed(service, method),
-            request_deserializer=request.FromString,
+            request_deserializer=reader(request.FromString),
             response_serializer=lambda response: response.SerializeToString(),
         )
         for name, (method, request) in methods.items()

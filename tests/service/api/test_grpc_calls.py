@@ -8,6 +8,7 @@ from service.metrics import Metrics
 from service.settings import Settings
 
 grpc = pytest.importorskip("grpc", reason="needs the grpc extra")
+pb = pytest.importorskip("service.api.proto.open_inference_pb2")
 grpc_calls = pytest.importorskip("service.api.grpc_calls")
 
 
@@ -30,7 +31,7 @@ class Context:
         raise Aborted(code, details)
 
 
-def call(error: BaseException) -> tuple[str, BaseException]:
+def call(error: BaseException, request=None) -> tuple[str, BaseException]:
     """The status that is counted when a method raises an error, and what the call raises."""
     service = SimpleNamespace(settings=Settings(), metrics=Metrics())
 
@@ -38,7 +39,7 @@ def call(error: BaseException) -> tuple[str, BaseException]:
         raise error
 
     with pytest.raises((Aborted, asyncio.CancelledError)) as caught:
-        asyncio.run(grpc_calls.observed(service, model_infer)(None, Context()))
+        asyncio.run(grpc_calls.observed(service, model_infer)(request, Context()))
     (status,) = (
         sample.labels["status"]
         for family in service.metrics.registry.collect()
@@ -59,6 +60,12 @@ def test_an_error_names_the_part_at_fault():
         grpc.StatusCode.INVALID_ARGUMENT,
         "image[1]: the image is damaged",
     )
+
+
+def test_what_cannot_be_read_is_counted():
+    request = grpc_calls.reader(pb.ModelInferRequest.FromString)(b"\xff\xff\xff")
+    status, raised = call(AssertionError("the method was called"), request)
+    assert (status, raised.args[0]) == ("400", grpc.StatusCode.INVALID_ARGUMENT)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,15 @@ def test_errors_have_their_status(channel):
     assert refused(channel, images(b"\0" * 2_000_000))[0] == "RESOURCE_EXHAUSTED"
 
 
+def test_what_is_no_message_is_told_and_traced(channel):
+    rpc = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+    with pytest.raises(grpc.RpcError) as caught:
+        rpc(b"\xff\xff\xff", metadata=(*KEY, ("x-request-id", "mine")), timeout=30)
+    assert caught.value.code().name == "INVALID_ARGUMENT"
+    assert "message" in caught.value.details()
+    assert dict(caught.value.trailing_metadata())["x-request-id"] == "mine"
+
+
 @pytest.mark.parametrize("metadata", [(), (("authorization", "Bearer wrong"),)])
 def test_keys_are_asked_for(channel, metadata):
     assert refused(channel, images(b""), metadata=metadata)[0] == "UNAUTHENTICATED"
