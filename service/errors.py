@@ -1,6 +1,6 @@
 """What can go wrong, each with its HTTP status and code; raised where the fact is known.
 
-`api.errors` turns them into responses; nothing else knows of HTTP statuses.
+`api.errors` turns them into responses; `connections` those of requests that no door ever sees.
 """
 
 from typing import ClassVar

@@ -101,13 +101,16 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - what the handler is registered for
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
     message = f"{request.method} {request.url.path}: {error.detail}; see /docs for what is served"
+    headers = dict(error.headers or {})
+    if headers.get("Allow") == "GET":
+        headers["Allow"] = "GET, HEAD"  # which api.head answers
     return error_response(
         request,
         error.status_code,
         message,
         type_="invalid_request_error",
         code=code,
-        headers=error.headers,
+        headers=headers,
     )
 
 

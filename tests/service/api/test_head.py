@@ -20,6 +20,13 @@ def test_and_nowhere_else(client):
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_it_is_among_what_is_allowed(client, path):
+    answer = client.put(path)
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
+
+
 def test_it_is_counted_as_what_it_is(client):
     client.head("/health/live")
     assert samples(client)['swin_requests_total{door="health",method="HEAD",status="200"}'] == 1
