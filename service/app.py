@@ -81,10 +81,9 @@ def create_app(
             lifecycle.failure = error
             on_failure()
         yield
-        watching.cancel()
-        await starting
+        watching.cancel()  # the threads of the engine are about to end
         if grpc_server is not None:
-            await grpc_server.stop(settings.shutdown_grace_s)
+            await grpc_server.stop(lifecycle.grace_left_s())
         await lifecycle.stop()
 
     app = FastAPI(

@@ -120,14 +120,16 @@ class Embedder:
         """Whether all threads are there. One that ended is not started again."""
         return self._batcher.alive and (self._decoders is None or self._decoders.alive)
 
-    def stalled(self) -> bool:
-        """Whether a thread has ended, or been at a run or an image for longer than any should."""
+    def hung(self) -> bool:
+        """Whether a thread has been at a run or an image for longer than any should."""
+        longest_s = max(STALLED_S, STALLED_RUNS * self._batcher.warm_run_s)
         return (
-            not self.alive()
-            or self._batcher.longest_run_s()
-            > max(STALLED_S, STALLED_RUNS * self._batcher.warm_run_s)
-            or self._longest_decode_s() > STALLED_DECODE_S
+            self._batcher.longest_run_s() > longest_s or self._longest_decode_s() > STALLED_DECODE_S
         )
+
+    def stalled(self) -> bool:
+        """Whether a thread has ended or hangs."""
+        return not self.alive() or self.hung()
 
     def healthy(self) -> bool:
         """Whether the engine makes progress: it is not stalled, and the last run succeeded.

@@ -1,10 +1,14 @@
 """The phases of a running service: starting, serving, draining; failed if it cannot go on."""
 
 import asyncio
+import contextlib
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from enum import Enum
+from typing import TypeVar
 
 from service import lanes, memory
 from service.embedder import Embedder
@@ -14,6 +18,11 @@ from service.metrics import Metrics
 from service.settings import Settings
 
 WATCH_S = 0.5
+
+LAST_S = 2.0
+"""What the engine has at least to end what it is at, if requests took all of the grace."""
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +38,21 @@ class Phase(Enum):
 
 async def _to_nobody(embedder: Embedder) -> None:
     pass
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Wait for work in a thread that may hang: asyncio waits for those of its own at the end."""
+    done: Future[T] = Future()
+    done.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="lifecycle", daemon=True).start()
+    return await asyncio.wrap_future(done)
 
 
 class Lifecycle:
@@ -57,6 +81,8 @@ class Lifecycle:
         self._introduce = introduce
         self._embedder: Embedder | None = None
         self._swapping = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._stop_by: float | None = None
         self._asked_reload: asyncio.Task[None] | None = None
         metrics.watch_ready(self.ready)
 
@@ -80,7 +106,7 @@ class Lifecycle:
             logger.info("ready")
 
     async def _make(self) -> Embedder:
-        return await asyncio.to_thread(Embedder, self._settings, self._metrics, self._load)
+        return await _in_thread(lambda: Embedder(self._settings, self._metrics, self._load))
 
     async def watch(self) -> None:
         """Give up once a thread of the engine ended, or it has stalled for `SWIN_STALL_EXIT_S`.
@@ -110,7 +136,8 @@ class Lifecycle:
         """Load the model file again, and serve what is in it from the next request on.
 
         Requests that were taken before are answered by the model that took them, which is dropped
-        when the last of them is done. Both are in memory until then.
+        when the last of them is done. Both are in memory until then. An old one
+        that hangs stays there.
 
         Raises:
             ReloadFailed: the file cannot be served; the old model still is.
@@ -125,14 +152,14 @@ class Lifecycle:
                 logger.error("still serving %s: %s", old.model.digest, error)
                 raise ReloadFailed(f"the old model is still served: {error}") from error
             if self.phase is not Phase.SERVING:
-                await asyncio.to_thread(new.close)
+                await self._close(new)
                 raise NotReady(f"the service is {self.phase.value}", retry_after_s=1)
             self._embedder = new
             await self._introduce(new)
             self._metrics.engine.watch(new)
             self._metrics.observe_reload(succeeded=True)
             logger.info("serving %s instead of %s", new.model.digest, old.model.digest)
-            await asyncio.to_thread(old.close)
+            await self._close(old)
             del old
             await asyncio.to_thread(memory.give_back)
 
@@ -151,14 +178,44 @@ class Lifecycle:
         """Stop being ready; requests in flight still have their embedder."""
         if self.phase is not Phase.DRAINING:
             self.phase = Phase.DRAINING
+            settings = self._settings
+            self._stop_by = time.monotonic() + settings.drain_seconds + settings.shutdown_grace_s
             logger.info("draining: finishing the requests in flight")
 
+    def grace_left_s(self) -> float:
+        """How much of `SWIN_SHUTDOWN_GRACE_S` is left; all of it before `drain` was called."""
+        if self._stop_by is None:
+            return self._settings.shutdown_grace_s
+        return max(0.0, self._stop_by - time.monotonic())
+
     async def stop(self) -> None:
-        """Finish what was submitted, unless the engine has stalled and never would."""
+        """Finish what was submitted; what is not done within the grace is left behind, a failure.
+
+        A thread that hangs can be neither waited for nor ended.
+        """
         self.phase = Phase.DRAINING
-        async with self._swapping:
-            if self._embedder is not None and not self._embedder.stalled():
-                await asyncio.to_thread(self._embedder.close)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(LAST_S, self.grace_left_s())):
+                await self.started.wait()
+                async with self._swapping:
+                    if self._embedder is not None:
+                        await self._close(self._embedder)
+                if all(closing.done() for closing in self._closing):
+                    return
+        if self.failure is None:
+            self.failure = EngineError("the engine did not end in time and was left behind")
+
+    async def _close(self, embedder: Embedder) -> None:
+        """Have an embedder finish what was submitted, for as long as it does not hang."""
+        closing = asyncio.create_task(_in_thread(embedder.close))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        while not closing.done():
+            if embedder.hung():
+                logger.error("the engine hangs; it is left behind")
+                return
+            await asyncio.wait([closing], timeout=WATCH_S)
+        closing.result()
 
     @property
     def embedder(self) -> Embedder:

@@ -31,7 +31,7 @@ from service.workers.merging import kept, merge
 from service.workers.rpc import Command, Request
 
 LATE_S = 5.0
-"""How much longer than `shutdown_grace_s` workers get to end after the engine failed."""
+"""How much longer than `shutdown_grace_s` workers get to end."""
 
 logger = logging.getLogger(__name__)
 
@@ -114,10 +114,9 @@ class Supervisor:
         await asyncio.gather(*map(self._keep, self._shares))
         watching.cancel()
         if self._lifecycle.failure is None:
-            await starting
+            await self._lifecycle.stop()
             if self._intake is not None:
                 await asyncio.to_thread(self._intake.close)
-            await self._lifecycle.stop()
         return self._lifecycle.failure
 
     def _handle_signals(self) -> None:
@@ -132,7 +131,7 @@ class Supervisor:
             logging.shutdown()
             os._exit(128 + number)  # a thread that hangs must not keep the process
         self._lifecycle.drain()
-        self._stop(Command.DRAIN)
+        self._stop(Command.DRAIN, self._settings.drain_seconds)
 
     def _give_up(self) -> None:
         """Have the workers answer what they can; one that never served has nothing to answer."""
@@ -140,15 +139,15 @@ class Supervisor:
             if not worker.served:
                 worker.kill()
         self._stop(Command.STOP)
-        late_s = self._settings.shutdown_grace_s + LATE_S
-        self._loop.call_later(late_s, self._kill_all)
 
     def _kill_all(self) -> None:
         for worker in tuple(self._workers):
             worker.kill()
 
-    def _stop(self, command: Command) -> None:
+    def _stop(self, command: Command, drain_s: float = 0) -> None:
         self._stopping.set()
+        late_s = drain_s + self._settings.shutdown_grace_s + LATE_S
+        self._loop.call_later(late_s, self._kill_all)
         self._spawned.set()
         for listener in self._listeners:
             listener.close()  # the workers have theirs; when the last lets go, nobody can connect
@@ -173,9 +172,10 @@ class Supervisor:
                 self._restarts.inc()
                 logger.error("a worker process ended with status %d, another follows", status)
             elif self._lifecycle.failure is None:
-                when = "while it drained" if worker.served else "before it served"
-                self._lifecycle.failure = StartError(
-                    f"a worker process ended with status {status} {when}"
+                self._lifecycle.failure = (
+                    EngineError(f"a worker process ended with status {status} while it drained")
+                    if worker.served
+                    else StartError(f"a worker process ended with status {status} before it served")
                 )
                 self._give_up()
 

@@ -128,7 +128,10 @@ def main() -> int:
     threading.Thread(target=rpc.serve, args=answering, name="samples", daemon=True).start()
     server = WorkerServer(app, settings, offers, Connection(commands))
     server.run([socket.socket(fileno=listener) for listener in others])
-    return 0 if server.stopping else exit_status(app.state.lifecycle.failure)
+    failure = app.state.lifecycle.failure
+    if server.stopping and not isinstance(failure, EngineError):
+        return 0
+    return exit_status(failure)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Faults inside: an answer for every waiter, then recovery, or a prompt exit that is not 0."""
 
 import resource
+import signal
 import tempfile
 import urllib.parse
 from contextlib import ExitStack
@@ -8,8 +9,9 @@ from contextlib import ExitStack
 import pytest
 
 from service.server import allow_open_files
-from tests.faults import trial
+from tests.faults import server, trial
 from tests.images import encode, jpeg, noise
+from tests.process import SOON
 from tests.service.test_connections import connect, eventually
 from tests.service.test_main import get
 
@@ -69,6 +71,19 @@ def test_what_cannot_be_mended_ends_the_process(artifact, options, fault, status
     assert seen.ended == 1
     assert set(seen.beside) <= {0, 200, 503}
     assert seen.beside[0] <= trial.CLIENTS  # connected as the service stopped listening
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [([], "run hangs"), ([], "decode hangs"), (["ahead"], "decode hangs")],
+)
+def test_sigterm_ends_a_process_in_which_something_hangs(artifact, options, fault):
+    patience = {"stall_exit_s": 1000, "request_timeout_s": 0.5, "shutdown_grace_s": 0.5}
+    with trial.faulty(*options, model=artifact, **patience) as (process, address):
+        host = urllib.parse.urlsplit(address).netloc
+        assert trial.post(host, server.image(fault))[0] == 504
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SOON) == 1
 
 
 @pytest.mark.parametrize("fault", ["run crashes", "decode crashes"])

@@ -7,9 +7,12 @@ import pytest
 
 from model_export.checkpoints.seeded import seeded
 from model_export.export import export
-from service import embedder, lifecycle
+from service import embedder, lanes, lifecycle
 from service.errors import EngineError
+from service.lifecycle import Lifecycle
+from service.metrics import Metrics
 from service.model import Model
+from service.settings import Settings
 from tests.images import encode, noise
 from tests.service.api.test_health import samples
 from tests.small_model import SMALL_MODEL
@@ -202,3 +205,95 @@ def test_an_engine_that_recovers_is_not_given_up(serve, hang, impatient):
     posting.join(SOON)
     assert client.get("/health/ready").status_code == 200
     assert client.app.state.lifecycle.failure is None
+
+
+def stop(client) -> Exception | None:
+    """Stop a service; why it could not end well."""
+    client.__exit__(None, None, None)
+    return client.app.state.lifecycle.failure
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Settings of a grace that hung work outlasts, without a stall that is seen."""
+    monkeypatch.setattr(lifecycle, "LAST_S", 0.1)
+    return {"shutdown_grace_s": 0.1, "request_timeout_s": 0.2, "stall_exit_s": SOON}
+
+
+def test_a_stop_leaves_a_run_behind_that_hangs(serve, hang, short):
+    client = serve(**short)
+    gate = hang(client)
+    assert client.post("/embed", content=IMAGE).status_code == 504
+    assert not client.app.state.lifecycle.embedder.hung()
+    assert isinstance(stop(client), EngineError)
+    assert not gate.is_set()
+    gate.set()
+
+
+def test_a_stop_waits_for_the_work_that_is_left(serve, hang):
+    client = serve(request_timeout_s=0.2)
+    gate = hang(client)
+    assert client.post("/embed", content=IMAGE).status_code == 504
+    threading.Timer(0.2, gate.set).start()
+    assert stop(client) is None
+
+
+def test_the_grace_begins_when_draining_is_over(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(lifecycle.time, "monotonic", lambda: now)
+    state = Lifecycle(Settings(drain_seconds=5, shutdown_grace_s=30), Metrics())
+    assert state.grace_left_s() == 30
+    state.drain()
+    now = 115.0
+    state.drain()
+    assert state.grace_left_s() == 20
+    now = 200.0
+    assert state.grace_left_s() == 0
+
+
+def test_a_stop_leaves_a_load_behind_that_hangs(short):
+    gate = threading.Event()
+
+    def load(settings):
+        gate.wait(SOON)
+        return lanes.load(settings)
+
+    async def start_and_stop() -> Exception | None:
+        state = Lifecycle(Settings(**short), Metrics(), load)
+        starting = asyncio.create_task(state.start())
+        await state.stop()
+        assert not starting.done()
+        return state.failure
+
+    assert isinstance(asyncio.run(start_and_stop()), EngineError)
+    assert not gate.is_set()
+    gate.set()
+
+
+def test_a_reload_leaves_an_engine_behind_that_hangs(serve, hang, monkeypatch):
+    client = serve(admin=True, request_timeout_s=0.2)
+    run = Model.run
+    gate = hang(client)
+    assert client.post("/embed", content=IMAGE).status_code == 504
+    monkeypatch.setattr(Model, "run", run)
+    monkeypatch.setattr(client.app.state.lifecycle.embedder, "hung", lambda: True)
+    for _ in range(2):
+        assert client.post("/admin/reload").status_code == 200
+    assert client.post("/embed", content=IMAGE).status_code == 200
+    assert client.get("/health/ready").status_code == 200
+    assert isinstance(stop(client), EngineError)
+    gate.set()
+
+
+def test_an_engine_that_was_left_behind_and_recovered_is_no_failure(serve, hang, monkeypatch):
+    client = serve(admin=True, request_timeout_s=0.2)
+    run = Model.run
+    gate = hang(client)
+    assert client.post("/embed", content=IMAGE).status_code == 504
+    monkeypatch.setattr(Model, "run", run)
+    monkeypatch.setattr(client.app.state.lifecycle.embedder, "hung", lambda: True)
+    assert client.post("/admin/reload").status_code == 200
+    (closing,) = client.app.state.lifecycle._closing
+    gate.set()
+    client.portal.call(asyncio.wait, [closing])
+    assert stop(client) is None

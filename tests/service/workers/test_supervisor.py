@@ -23,7 +23,7 @@ from service.workers.supervisor import shares
 from tests.faults import trial
 from tests.faults.stop import stop_under_load
 from tests.images import encode, jpeg, noise
-from tests.process import SOON, running
+from tests.process import ROOT, SOON, running
 from tests.service.test_connections import connect, eventually, metric
 from tests.service.test_main import HANGS, failed, get
 from tests.small_model import SMALL_MODEL
@@ -272,6 +272,40 @@ def test_an_engine_that_cannot_go_on_ends_all(artifact, fault, statuses):
         assert process.wait(SOON) == (-signal.SIGSEGV if fault == "run crashes" else 1)
         assert set(seen.beside) <= {0, 200, 503, 504}
     eventually(lambda: not any(map(is_there, every)))
+
+
+DECODE_HANGS = """
+import time
+from service import preprocess
+to_rgb = preprocess.to_rgb
+def hang(image):
+    if image.size == (9, 7):
+        time.sleep(1000)
+    return to_rgb(image)
+preprocess.to_rgb = hang
+"""
+
+
+@pytest.mark.parametrize("where", ["engine", "worker"])
+def test_sigterm_ends_all_where_something_hangs(artifact, tmp_path, monkeypatch, where):
+    (tmp_path / "sitecustomize.py").write_text(DECODE_HANGS)  # which workers import too
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+    size = (9, 7) if where == "worker" else (9, 9)
+    patience = {"request_timeout_s": 0.5, "stall_exit_s": 1000, "shutdown_grace_s": 0.5}
+    with running(("-c", HANGS), model=artifact, workers=2, **patience) as (process, address):
+        every = workers(process)
+        assert post(address, encode(Image.new("RGB", size, "white")))[0] == 504
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SOON) == 1
+    eventually(lambda: not any(map(is_there, every)))
+
+
+def test_a_worker_that_does_not_end_is_killed(artifact):
+    with running(model=artifact, workers=2, shutdown_grace_s=0.1) as (process, _):
+        for one in workers(process):
+            os.kill(one, signal.SIGSTOP)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SOON) == 1
 
 
 @pytest.mark.parametrize("fault", ["run fails", "run gives NaN", "run gives too few vectors"])
