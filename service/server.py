@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import resource
 import signal
@@ -46,8 +47,8 @@ class Server(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                timeout_keep_alive=round(settings.keep_alive_s),
-                timeout_graceful_shutdown=round(settings.shutdown_grace_s),
+                timeout_keep_alive=math.ceil(settings.keep_alive_s),
+                timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_s),
             )
         )
         self._host, self._port = settings.host, settings.port
