@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -47,10 +47,10 @@ async def embed_all(request: Request, uploads: Sequence[Upload]) -> list[Embeddi
     """
     request.state.images = len(uploads)
     request.state.embedder = embedder(request)
-    timeout_s = _timeout_s(request)
+    left_s = _left_s(request)
     with abandonable(request):
         settings: Settings = request.app.state.settings
-        embeddings = await compute(request.state.embedder, settings, uploads, timeout_s)
+        embeddings = await compute(request.state.embedder, settings, uploads, left_s)
     request.state.stages = stages(embeddings)
     traces.record(request.state.stages)
     return embeddings
@@ -82,6 +82,25 @@ def abandonable(request: Request) -> Iterator[None]:
         del request.state.abandon
 
 
+@contextlib.asynccontextmanager
+async def in_time(request: Request) -> AsyncIterator[None]:
+    """End the work within when the request's time is up, or nobody waits for it any more.
+
+    Time spent here is not there for embedding.
+
+    Raises:
+        RequestTimeout: time is up.
+        ClientLeft: the connection was lost.
+        InvalidRequest: the client asks for what is no time.
+    """
+    with abandonable(request):
+        try:
+            async with asyncio.timeout(_left_s(request)):
+                yield
+        except TimeoutError:
+            raise _late(_timeout_s(request)) from None
+
+
 async def compute(
     embedder: Embedder, settings: Settings, uploads: Sequence[Upload], timeout_s: float
 ) -> list[Embedding]:
@@ -106,7 +125,7 @@ async def compute(
                     error.param = upload.param
                 raise error
         if not all(future.done() for future in futures):
-            raise RequestTimeout(f"no answer within {timeout_s:g} s; try again later")
+            raise _late(timeout_s)
         return [future.result() for future in futures]
     finally:
         for future in futures:
@@ -168,6 +187,18 @@ def encoding(request: Request) -> Iterator[None]:
     seconds = time.monotonic() - started
     metrics.encode.observe(seconds)
     request.state.stages["encode"] = seconds
+
+
+def _late(timeout_s: float) -> RequestTimeout:
+    return RequestTimeout(f"no answer within {round(timeout_s, 2):g} s; try again later")
+
+
+def _left_s(request: Request) -> float:
+    """Seconds until a request's answer is due, which is settled when first asked for."""
+    if not hasattr(request.state, "due"):
+        request.state.due = time.monotonic() + _timeout_s(request)
+    due: float = request.state.due
+    return max(0.0, due - time.monotonic())
 
 
 def _timeout_s(request: Request) -> float:

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from model_export.model_card import ModelCard
-from service.api.answers import Upload, allow, embed_all, embedder, encoding
+from service.api.answers import Upload, allow, embed_all, embedder, encoding, in_time
 from service.api.models import check_name
 from service.api.openapi import (
     EMBEDDING_ERRORS,
@@ -195,14 +195,24 @@ async def _uploads(request: Request, texts: list[str]) -> list[Upload]:
         for index, text in enumerate(texts)
         if not is_address(text)
     }
+    if len(images) < len(texts):
+        async with in_time(request):
+            images |= await _fetch_all(request, texts)
+    return [Upload(f"input[{index}]", images[index]) for index in range(len(texts))]
+
+
+async def _fetch_all(request: Request, texts: list[str]) -> dict[int, bytes]:
+    """The images of those texts that are addresses."""
+    limit = request.app.state.settings.max_request_bytes
+    images: dict[int, bytes] = {}
     fetched = 0
     for index, text in enumerate(texts):
         if is_address(text):
             images[index] = await _fetch(request, text, f"input[{index}]")
             fetched += len(images[index])
-            if fetched > request.app.state.settings.max_request_bytes:
+            if fetched > limit:
                 raise RequestTooLarge("the images behind the URLs are larger than a request may be")
-    return [Upload(f"input[{index}]", images[index]) for index in range(len(texts))]
+    return images
 
 
 async def _fetch(request: Request, url: str, param: str) -> bytes:

@@ -15,8 +15,10 @@ from service.errors import InvalidRequest, RequestTooLarge
 from service.fetch import Fetcher, Refused, is_public
 from service.settings import Settings
 from tests.images import jpeg
+from tests.process import running
 from tests.service.api.test_embed import error, vectors
 from tests.service.api.test_openai import ask, floats
+from tests.service.test_connections import connect, eventually, metric
 
 PUBLIC = "93.184.215.14"
 
@@ -231,6 +233,85 @@ def test_public_addresses(address):
 def test_allowing_urls_needs_hosts():
     with pytest.raises(ValidationError, match="SWIN_IMAGE_URL_HOSTS"):
         Settings(allow_image_urls=True)
+
+
+class Slow:
+    """Instead of a fetcher: every image takes a while, or does not come at all."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.fetched = 0
+
+    async def fetch(self, url):
+        await asyncio.sleep(self.seconds)
+        self.fetched += 1
+        return jpeg("coffee")
+
+
+@pytest.mark.parametrize(
+    ("settings", "headers"),
+    [
+        ({"request_timeout_s": 0.2}, {}),
+        ({}, {"X-Request-Timeout-Ms": "200"}),
+    ],
+)
+def test_fetching_many_images_takes_no_longer_than_a_request_may(serve, settings, headers):
+    client = serve(**settings)
+    client.app.state.fetcher = slow = Slow(0.05)
+    images = ["http://photos.example/image"] * 100
+    answer = client.post("/v1/embeddings", json={"input": images}, headers=headers)
+    assert "0.2 s" in error(answer, 504, "timeout")["message"]
+    assert slow.fetched < len(images)
+
+
+def test_time_spent_fetching_is_not_there_for_embedding(serve, monkeypatch):
+    client = serve()
+    client.app.state.fetcher = Slow(0.2)
+    given: list[float] = []
+    embedder = client.app.state.lifecycle.embedder
+    submit = embedder.submit
+
+    def note(images, timeout_s):
+        given.append(timeout_s)
+        return submit(images, timeout_s)
+
+    monkeypatch.setattr(embedder, "submit", note)
+    headers = {"X-Request-Timeout-Ms": "20000"}
+    urls = {"input": ["http://photos.example/image"]}
+    assert client.post("/v1/embeddings", json=urls, headers=headers).status_code == 200
+    assert given[0] < 20 - 0.1
+
+
+def test_a_time_that_is_none_is_refused_before_anything_is_fetched(serve):
+    client = serve()
+    client.app.state.fetcher = slow = Slow(0)
+    headers = {"X-Request-Timeout-Ms": "soon"}
+    answer = client.post("/v1/embeddings", json={"input": "http://a.example/"}, headers=headers)
+    error(answer, 400, "invalid_request")
+    assert slow.fetched == 0
+
+
+NEVER = """
+import asyncio, sys
+from service import __main__, fetch
+async def never(self, url):
+    await asyncio.sleep(1000)
+fetch.Fetcher.fetch = never
+sys.exit(__main__.main())
+"""
+
+
+def test_nothing_is_fetched_for_a_client_that_left(artifact):
+    settings = {"allow_image_urls": True, "image_url_hosts": "*", "request_timeout_s": 1000}
+    with running(("-c", NEVER), model=artifact, **settings) as (_, address):
+        body = b'{"input": "http://photos.example/image"}'
+        head = b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % len(body)
+        with connect(address) as client:
+            client.sendall(head + b"Content-Type: application/json\r\n\r\n" + body)
+            eventually(lambda: metric(address, "swin_requests_in_flight") == 2)
+        eventually(lambda: metric(address, "swin_requests_in_flight") == 1)
+        left = 'swin_requests_total{door="openai",method="POST",status="499"}'
+        assert metric(address, left) == 1
 
 
 def test_at_the_door(serve, web):
