@@ -29,6 +29,14 @@ HEADERS = (
 
 UNFIT = re.compile(r"[^\x21-\x7e]|\\")
 NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+INNER = (
+    ipaddress.ip_network("168.63.129.16/32"),  # global, but answered by Azure's hosts
+    ipaddress.ip_network("192.0.0.0/24"),
+    ipaddress.ip_network("192.88.99.0/24"),
+    ipaddress.ip_network("3fff::/20"),
+    ipaddress.ip_network("fec0::/10"),
+)
+"""Not of the public internet, though not all of Python's versions, or none, say so."""
 IPV4_COMPATIBLE = ipaddress.IPv6Network("::/96")
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -58,6 +66,8 @@ def is_public(address: str) -> bool:
             return False
         if ip.ipv4_mapped is not None:
             return True
+    if any(ip in network for network in INNER):
+        return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
