@@ -54,7 +54,6 @@ class Embedder:
         self._max_pixels = settings.max_image_pixels
         self._exact = settings.preprocess == "exact"
         self._observer = observer
-        self._decoders = Decoders(loaded.decode_threads) if loaded.decode_threads else None
         try:
             self._batcher = Batcher(
                 loaded.lanes,
@@ -66,6 +65,7 @@ class Embedder:
         except BaseException:
             loaded.close()
             raise
+        self._decoders = Decoders(loaded.decode_threads) if loaded.decode_threads else None
         memory.give_back()  # what loading parsed and packed is in part freed again
         self.load_s = time.monotonic() - began
 

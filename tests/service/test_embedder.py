@@ -1,15 +1,20 @@
 import gc
 import math
 import sys
+import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from service import lanes
 from service.embedder import Embedder
+from service.errors import DeviceError
 from service.metrics import Metrics
 from service.preprocess import ORIENTATION_TAG
 from service.settings import Settings
+from service.stream import Lane
 from tests.images import encode, noise
 
 
@@ -42,3 +47,17 @@ def test_a_file_is_let_go_when_its_vector_is_there(artifact):
         assert sys.getrefcount(image) == held
     finally:
         gc.enable()
+
+
+def test_a_load_that_fails_leaves_no_thread(artifact):
+    def fail():
+        raise DeviceError("out of memory")
+
+    def load(settings):
+        loaded = lanes.load(settings)
+        return replace(loaded, lanes=[Lane(loaded.lanes[0].run, prepare=fail)], decode_threads=2)
+
+    before = set(threading.enumerate())
+    with pytest.raises(DeviceError):
+        Embedder(Settings(model=artifact), Metrics(), load)
+    assert set(threading.enumerate()) <= before
