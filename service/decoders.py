@@ -1,10 +1,12 @@
 """Threads that decode images ahead of the streams, so that batches are ready when a device is."""
 
 import logging
-import queue
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from service.turns import Turns
 
 Work = Callable[[], None]
 
@@ -12,13 +14,15 @@ logger = logging.getLogger(__name__)
 
 
 class Decoders:
-    """`count` threads that do what they are given, oldest first.
+    """`count` threads that do what they are given; requests take turns, a piece of work each.
 
     They are there from the start, so giving them work cannot fail for want of a thread.
     """
 
     def __init__(self, count: int) -> None:
-        self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._turns: Turns[Work] = Turns()
+        self._closed = False
+        self._news = threading.Condition()
         self._since: dict[int, float] = {}
         self._threads = [
             threading.Thread(target=self._decode, name=f"decode-{number}", daemon=True)
@@ -27,9 +31,13 @@ class Decoders:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, work: Work) -> None:
-        """Have work done by the next thread that is free."""
-        self._work.put(work)
+    def submit(self, works: Sequence[Work]) -> None:
+        """Have all that a request needs done, by the next threads that are free."""
+        request: deque[Work] = deque()
+        with self._news:
+            for work in works:
+                self._turns.put(work, request)
+            self._news.notify(len(works))
 
     @property
     def alive(self) -> bool:
@@ -43,14 +51,15 @@ class Decoders:
 
     def close(self) -> None:
         """Finish what was submitted and end the threads."""
-        for _ in self._threads:
-            self._work.put(None)
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
         for thread in self._threads:
             thread.join()
 
     def _decode(self) -> None:
         thread = threading.get_ident()
-        while (work := self._work.get()) is not None:
+        while (work := self._next()) is not None:
             self._since[thread] = time.monotonic()
             try:
                 work()
@@ -58,3 +67,12 @@ class Decoders:
                 logger.exception("decoding failed")
             finally:
                 del self._since[thread]
+
+    def _next(self) -> Work | None:
+        """Wait for work; None once closed and all is taken."""
+        with self._news:
+            while not self._turns:
+                if self._closed:
+                    return None
+                self._news.wait()
+            return self._turns.next()

@@ -10,7 +10,7 @@ import numpy as np
 
 from service import lanes, memory
 from service.batcher import Batcher
-from service.decoders import Decoders
+from service.decoders import Decoders, Work
 from service.errors import NotReady, RequestTimeout, ServiceError
 from service.lanes import Loaded
 from service.observer import Observer
@@ -84,6 +84,7 @@ class Embedder:
         except ServiceError:
             self._observer.count_refused_images(len(images))
             raise
+        ahead: list[Work] = []
         for job, image in zip(jobs, images, strict=True):
             job.future.add_done_callback(self._observer.observe_image)
             if isinstance(image, bytes):
@@ -92,10 +93,12 @@ class Embedder:
                 if self._decoders is None:
                     self._batcher.put(job, decode)
                 else:
-                    self._decoders.submit(partial(self._decode_ahead, job, decode))
+                    ahead.append(partial(self._decode_ahead, job, decode))
             else:
                 job.height, job.width = image.shape[:2]
                 self._batcher.put(job, image)
+        if self._decoders is not None:
+            self._decoders.submit(ahead)
         return [job.future for job in jobs]
 
     def check_room(self) -> None:

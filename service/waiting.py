@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from service.errors import QueueFull
 from service.preprocess import Pixels
+from service.turns import Turns
 
 Vector = npt.NDArray[np.float32]
 """float32 `[dim]`, not normalised."""
@@ -74,7 +75,7 @@ class Waiting:
         self.depth = 0
         self.queued = 0
         self.image_s = 0.0
-        self._requests: deque[deque[Job]] = deque()
+        self._turns: Turns[Job] = Turns()
 
     def check_room(self, count: int) -> None:
         """Whether `count` more images have room.
@@ -104,9 +105,7 @@ class Waiting:
     def put(self, job: Job) -> None:
         """Have an admitted image wait for its turn."""
         job.queued_at = time.monotonic()
-        if not job.request:
-            self._requests.append(job.request)
-        job.request.append(job)
+        self._turns.put(job, job.request)
         self.queued += 1
 
     def leave(self) -> None:
@@ -115,17 +114,13 @@ class Waiting:
 
     def oldest(self) -> Job:
         """The image that is next."""
-        return self._requests[0][0]
+        return self._turns.first()
 
     def next(self) -> Job:
         """Take the first image of the request whose turn it is."""
-        request = self._requests.popleft()
-        job = request.popleft()
-        if request:
-            self._requests.append(request)
         self.queued -= 1
         self.depth -= 1
-        return job
+        return self._turns.next()
 
     def observe_pace(self, image_s: float) -> None:
         """Learn in how many seconds the streams together took one image more."""
