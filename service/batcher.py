@@ -123,8 +123,8 @@ class Batcher:
 
     @property
     def undecoded(self) -> int:
-        """Images admitted that are not queued yet."""
-        return max(0, self.waiting.depth - self.waiting.queued)
+        """Images that wait and are not decoded yet, by whomever they will be."""
+        return max(0, self.waiting.depth - self.waiting.decoded)
 
     @property
     def streams(self) -> int:

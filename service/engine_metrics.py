@@ -19,7 +19,9 @@ class EngineMetrics:
             "swin_inference_streams", "Runs that can be under way at once", registry=registry
         )
         self._streams_busy = Gauge(
-            "swin_inference_streams_busy", "Runs under way now", registry=registry
+            "swin_inference_streams_busy",
+            "Streams with a batch in hand, which they decode or run",
+            registry=registry,
         )
         self._longest_run = Gauge(
             "swin_inference_longest_run_seconds",
@@ -27,7 +29,7 @@ class EngineMetrics:
             registry=registry,
         )
         self._decode_depth = Gauge(
-            "swin_decode_depth", "Images admitted that are not decoded yet", registry=registry
+            "swin_decode_depth", "Images that wait and are not decoded yet", registry=registry
         )
         self._queue_depth = Gauge(
             "swin_queue_depth",

@@ -66,14 +66,15 @@ class Waiting:
     """The queue. Whoever calls holds the lock of those who share it.
 
     A place is taken before the image is decoded and given back when a stream takes the image or it
-    is dropped; so `depth` counts every image that waits, decoded or not, and `queued` those of them
-    that a stream may take.
+    is dropped; so `depth` counts every image that waits, `queued` those of them that a stream may
+    take, and `decoded` those of these that it need not decode.
     """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.depth = 0
         self.queued = 0
+        self.decoded = 0
         self.image_s = 0.0
         self._turns: Turns[Job] = Turns()
 
@@ -107,6 +108,7 @@ class Waiting:
         job.queued_at = time.monotonic()
         self._turns.put(job, job.request)
         self.queued += 1
+        self.decoded += not callable(job.image)
 
     def leave(self) -> None:
         """Give back the place of an image that was admitted and not put."""
@@ -118,9 +120,11 @@ class Waiting:
 
     def next(self) -> Job:
         """Take the first image of the request whose turn it is."""
+        job = self._turns.next()
         self.queued -= 1
+        self.decoded -= not callable(job.image)
         self.depth -= 1
-        return self._turns.next()
+        return job
 
     def observe_pace(self, image_s: float) -> None:
         """Learn in how many seconds the streams together took one image more."""

@@ -200,14 +200,17 @@ def test_a_run_under_way_is_seen(make, engine):
     future.result(SOON)
 
 
-def test_images_in_the_decoder_are_told_from_images_in_the_queue(make, engine):
+def test_images_that_are_decoded_are_told_from_those_that_are_not(make, engine):
     batcher = make()
     occupy(batcher, engine)
     first, second = batcher.admit(2, time.monotonic() + SOON)
     batcher.put(first, image(1))
     assert (batcher.depth, batcher.undecoded) == (2, 1)
-    batcher.put(second, image(2))
-    assert (batcher.depth, batcher.undecoded) == (2, 0)
+    batcher.put(second, lambda: image(2))
+    assert (batcher.depth, batcher.undecoded) == (2, 1)
+    engine.gate.set()
+    assert second.future.result(SOON).vector[0] == 24
+    assert (batcher.depth, batcher.undecoded) == (0, 0)
 
 
 def test_each_run_is_reported_with_its_outcome(make, engine):
