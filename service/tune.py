@@ -45,9 +45,9 @@ def advice(trials: Sequence[Trial]) -> dict[str, int]:
     second and the last one's lone time.
     """
     most = max(trials, key=lambda trial: trial.images_per_s)
-    soonest = min(trials, key=lambda trial: trial.lone_s)
     if most.layout.threads == 1:
-        return {} if soonest.layout.threads > 1 else {"SWIN_THREADS_PER_STREAM": 1}
+        lone_best = trials[-1].lone_s <= trials[0].lone_s
+        return {} if lone_best else {"SWIN_THREADS_PER_STREAM": 1}
     return {
         "SWIN_STREAMS": most.layout.streams,
         "SWIN_THREADS_PER_STREAM": most.layout.threads,

@@ -20,6 +20,10 @@ def test_the_defaults_need_no_setting():
     assert advice([Trial(Layout(2, 1), 20, 0.1), Trial(Layout(1, 2), 15, 0.06)]) == {}
 
 
+def test_one_core_needs_no_setting():
+    assert advice([Trial(Layout(1, 1), 10, 0.1)]) == {}
+
+
 def test_one_session_where_more_threads_do_not_help():
     trials = [Trial(Layout(2, 1), 20, 0.1), Trial(Layout(1, 2), 15, 0.11)]
     assert advice(trials) == {"SWIN_THREADS_PER_STREAM": 1}
