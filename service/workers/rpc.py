@@ -13,6 +13,10 @@ Answer = Any
 """What can be pickled; both ends are of the same service."""
 
 
+AT_ONCE = 253
+"""Open files that Linux hands over with one message (SCM_MAX_FD)."""
+
+
 class Command(Enum):
     """What the supervisor tells a worker, besides the engine's offers."""
 
@@ -100,15 +104,25 @@ def pair() -> tuple[Connection, Connection]:
 
 
 def received(connection: Connection, count: int) -> list[int]:
-    """The open files that came with the question that is being answered."""
+    """The open files that came with the question that is being answered.
+
+    Raises:
+        EOFError: the other process is gone, or this one may have no more open files.
+    """
+    descriptors: list[int] = []
     with _socket(connection) as channel:
-        _, descriptors, _, _ = socket.recv_fds(channel, 1, count)
+        while len(descriptors) < count:
+            _, some, flags, _ = socket.recv_fds(channel, 1, count - len(descriptors))
+            if not some or flags & socket.MSG_CTRUNC:
+                raise EOFError("not all open files came")
+            descriptors += some
     return descriptors
 
 
 def _hand_over(connection: Connection, descriptors: Sequence[int]) -> None:
     with _socket(connection) as channel:
-        socket.send_fds(channel, [b"\0"], list(descriptors))
+        for first in range(0, len(descriptors), AT_ONCE):
+            socket.send_fds(channel, [b"\0"], list(descriptors[first : first + AT_ONCE]))
 
 
 @contextlib.contextmanager

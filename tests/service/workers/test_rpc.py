@@ -91,3 +91,24 @@ def test_open_files_are_handed_over():
     for pair in ends:
         for end in pair:
             os.close(end)
+
+
+def test_more_open_files_are_handed_over_than_fit_a_message():
+    here, there = rpc.pair()
+
+    def count(files):
+        received = rpc.received(there, files)
+        for file in received:
+            os.close(file)
+        return len(received)
+
+    thread = threading.Thread(target=rpc.serve, args=(there, count))
+    thread.start()
+    client = Client(here)
+    file = os.open(os.devnull, os.O_RDONLY)
+    for number in (253, 254, 507):
+        assert client.call(number, SOON, [file] * number) == number
+    os.close(file)
+    client.close()
+    thread.join(SOON)
+    there.close()
