@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 from prometheus_client import Counter, Gauge
 from prometheus_client.core import Metric
@@ -65,8 +66,7 @@ def _share(total: int, parts: int, number: int) -> int:
 
 def _load_engine(settings: Settings) -> Loaded:
     """The model without decoders: what comes is decoded."""
-    loaded = lanes.load(settings)
-    return Loaded(loaded.model, loaded.lanes, loaded.max_batch_size, 0, loaded.on_gpu)
+    return replace(lanes.load(settings), decode_threads=0)
 
 
 class Supervisor:

@@ -24,7 +24,6 @@ from prometheus_client.core import Metric
 from service import logs, memory, resources
 from service.app import create_app
 from service.errors import EngineError
-from service.lifecycle import Lifecycle
 from service.server import Server, exit_status, fit
 from service.settings import Settings
 from service.workers import rpc
@@ -51,7 +50,6 @@ class WorkerServer(Server):
         self, app: FastAPI, settings: Settings, offers: Offers, commands: Connection
     ) -> None:
         super().__init__(app, settings)
-        self._lifecycle: Lifecycle = app.state.lifecycle
         self._offers = offers
         self._commands = commands
         self.stopping = False
