@@ -3,13 +3,12 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 
 from service.errors import NotReady, RequestTimeout
-from service.preprocess import Pixels
 from service.stream import Lane, RunObserver, Stream
-from service.waiting import Decode, Job, Waiting
+from service.waiting import Job, Waiting
 
 
 class Batcher:
@@ -72,35 +71,28 @@ class Batcher:
             self._check_open()
             return self.waiting.admit(count, deadline)
 
-    def check_room(self, count: int) -> None:
-        """Refuse what `admit` would refuse now, and take no places.
+    def check_room(self) -> None:
+        """Refuse where `admit` would refuse a single image now, and take no place.
 
         Raises:
-            QueueFull: there are not that many left.
+            QueueFull: there is none left.
             NotReady: the batcher is closed.
         """
         self._check_open()
-        self.waiting.check_room(count)
+        self.waiting.check_room(1)
 
     def _check_open(self) -> None:
         if self._closed:
             raise NotReady("the service is shutting down", retry_after_s=1)
 
-    def put(self, job: Job, image: Pixels | Decode) -> None:
-        """Queue an admitted image: uint8 `[height, width, 3]`, or what will make that of it.
+    def put(self, jobs: Iterable[Job]) -> None:
+        """Queue admitted images at once, so that a stream takes all of them if it may.
 
-        The stream that takes the image decodes it. What decoding raises is the image's answer.
+        The stream that takes a job decodes its `image`, where that is not pixels. What decoding
+        raises is the job's answer.
         """
-        job.image = image
         with self._lock:
-            self.waiting.put(job)
-            self._idle[self._least_busy()].notify()
-
-    def put_batch(self, jobs: Sequence[Job], images: Sequence[Pixels]) -> None:
-        """Queue admitted images at once, so that a stream takes all of them if it may."""
-        with self._lock:
-            for job, image in zip(jobs, images, strict=True):
-                job.image = image
+            for job in jobs:
                 self.waiting.put(job)
             self._idle[self._least_busy()].notify()
 

@@ -55,7 +55,7 @@ class Embedder:
         self._exact = settings.preprocess == "exact"
         self._observer = observer
         try:
-            self._batcher = Batcher(
+            self.batcher = Batcher(
                 loaded.lanes,
                 max_batch_size=loaded.max_batch_size,
                 capacity=settings.max_queue_size,
@@ -80,23 +80,27 @@ class Embedder:
             NotReady: the embedder is closed.
         """
         try:
-            jobs = self._batcher.admit(len(images), time.monotonic() + timeout_s)
+            jobs = self.batcher.admit(len(images), time.monotonic() + timeout_s)
         except ServiceError:
             self._observer.count_refused_images(len(images))
             raise
+        ready: list[Job] = []
         ahead: list[Work] = []
         for job, image in zip(jobs, images, strict=True):
             job.future.add_done_callback(self._observer.observe_image)
             if isinstance(image, bytes):
                 self._observer.observe_bytes(len(image))
                 decode = partial(self._decode, job, image)
-                if self._decoders is None:
-                    self._batcher.put(job, decode)
-                else:
+                if self._decoders is not None:
                     ahead.append(partial(self._decode_ahead, job, decode))
+                    continue
+                job.image = decode
             else:
                 job.height, job.width = image.shape[:2]
-                self._batcher.put(job, image)
+                job.image = image
+            ready.append(job)
+        if ready:
+            self.batcher.put(ready)
         if self._decoders is not None:
             self._decoders.submit(ahead)
         return [job.future for job in jobs]
@@ -109,25 +113,20 @@ class Embedder:
             NotReady: the embedder is closed.
         """
         try:
-            self._batcher.check_room(1)
+            self.batcher.check_room()
         except ServiceError:
             self._observer.count_refused_images(1)
             raise
 
-    @property
-    def batcher(self) -> Batcher:
-        """The queue and the streams, for those who watch them."""
-        return self._batcher
-
     def alive(self) -> bool:
         """Whether all threads are there. One that ended is not started again."""
-        return self._batcher.alive and (self._decoders is None or self._decoders.alive)
+        return self.batcher.alive and (self._decoders is None or self._decoders.alive)
 
     def hung(self) -> bool:
         """Whether a thread has been at a run or an image for longer than any should."""
-        longest_s = max(STALLED_S, STALLED_RUNS * self._batcher.warm_run_s)
+        longest_s = max(STALLED_S, STALLED_RUNS * self.batcher.warm_run_s)
         return (
-            self._batcher.longest_run_s() > longest_s or self._longest_decode_s() > STALLED_DECODE_S
+            self.batcher.longest_run_s() > longest_s or self._longest_decode_s() > STALLED_DECODE_S
         )
 
     def stalled(self) -> bool:
@@ -141,10 +140,11 @@ class Embedder:
         """
         if self.stalled() or not self._loaded.healthy():
             return False
-        if self._batcher.last_run_failed:
+        if self.batcher.last_run_failed:
             try:
-                (job,) = self._batcher.admit(1, time.monotonic() + STALLED_S)
-                self._batcher.put(job, self._blank()[0])
+                (job,) = self.batcher.admit(1, time.monotonic() + STALLED_S)
+                job.image = self._blank()
+                self.batcher.put([job])
                 job.future.result(STALLED_S)
             except (ServiceError, TimeoutError):
                 return False
@@ -154,13 +154,13 @@ class Embedder:
         """Finish what was submitted and stop."""
         if self._decoders is not None:
             self._decoders.close()
-        self._batcher.close()
+        self.batcher.close()
         self._loaded.close()
 
     def _longest_decode_s(self) -> float:
         if self._decoders is not None:
             return self._decoders.longest_s()
-        return self._batcher.longest_decode_s()
+        return self.batcher.longest_decode_s()
 
     def _decode(self, job: Job, image: bytes) -> Pixels:
         started = time.monotonic()
@@ -173,21 +173,21 @@ class Embedder:
     def _decode_ahead(self, job: Job, decode: Decode) -> None:
         """Decode before a stream asks for it, so that batches are ready when a device is."""
         if job.future.cancelled() or job.expired:
-            self._batcher.drop(job, RequestTimeout("the image waited too long to be decoded"))
+            self.batcher.drop(job, RequestTimeout("the image waited too long to be decoded"))
             return
         try:
-            pixels = decode()
+            job.image = decode()
         except Exception as error:
-            self._batcher.drop(job, error)
+            self.batcher.drop(job, error)
             return
         except BaseException:  # this thread ends, and the image still gets an answer
-            self._batcher.drop(job, NotReady("the decoder failed", retry_after_s=1))
+            self.batcher.drop(job, NotReady("the decoder failed", retry_after_s=1))
             raise
-        self._batcher.put(job, pixels)
+        self.batcher.put([job])
 
-    def _blank(self) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    def _blank(self) -> Pixels:
         size = self.card.image_size
-        return np.full((1, size, size, 3), 128, np.uint8)
+        return np.full((size, size, 3), 128, np.uint8)
 
 
 def unit_length(vector: Vector) -> Vector:

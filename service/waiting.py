@@ -44,7 +44,8 @@ Decode = Callable[[], Pixels]
 class Job:
     """One image on its way. Whoever waits for it holds `future`, and gives up by cancelling it.
 
-    `request` holds those of the images that came with it which wait for a stream.
+    `request` holds those of the images that came with it which wait for a stream. `image` is there
+    once it waits too: pixels as the model takes them, or what will make them.
     """
 
     deadline: float

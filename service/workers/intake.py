@@ -164,9 +164,9 @@ class Intake:
             for job in jobs:
                 job.future.set_exception(error)
         else:
-            for job in jobs:
-                job.request = self._in_order
-            batcher.put_batch(jobs, lane_end.pixels[:count])
+            for job, pixels in zip(jobs, lane_end.pixels, strict=False):
+                job.request, job.image = self._in_order, pixels
+            batcher.put(jobs)
         for row, job in enumerate(jobs):
             job.future.add_done_callback(partial(lane_end.give, row))
 

@@ -61,10 +61,15 @@ def image(value: int):
     return np.full((2, 2, 3), value, np.uint8)
 
 
+def put(batcher: Batcher, job, image) -> None:
+    job.image = image
+    batcher.put([job])
+
+
 def send(batcher: Batcher, *values: int, deadline: float | None = None):
     jobs = batcher.admit(len(values), time.monotonic() + SOON if deadline is None else deadline)
     for job, value in zip(jobs, values, strict=True):
-        batcher.put(job, image(value))
+        put(batcher, job, image(value))
     return [job.future for job in jobs]
 
 
@@ -204,9 +209,9 @@ def test_images_that_are_decoded_are_told_from_those_that_are_not(make, engine):
     batcher = make()
     occupy(batcher, engine)
     first, second = batcher.admit(2, time.monotonic() + SOON)
-    batcher.put(first, image(1))
+    put(batcher, first, image(1))
     assert (batcher.depth, batcher.undecoded) == (2, 1)
-    batcher.put(second, lambda: image(2))
+    put(batcher, second, lambda: image(2))
     assert (batcher.depth, batcher.undecoded) == (2, 1)
     engine.gate.set()
     assert second.future.result(SOON).vector[0] == 24
@@ -264,9 +269,9 @@ def test_a_run_is_not_alone_while_images_wait(make, engine):
     batcher = make(streams=2, max_batch_size=1)
     engine.gate.clear()
     jobs = batcher.admit(2, time.monotonic() + SOON)
-    batcher.put(jobs[0], image(1))
+    put(batcher, jobs[0], image(1))
     assert engine.started.acquire(timeout=SOON)
-    batcher.put(jobs[1], image(2))
+    put(batcher, jobs[1], image(2))
     engine.gate.set()
     for job in jobs:
         job.future.result(SOON)
@@ -288,7 +293,7 @@ def test_the_stream_that_takes_an_image_decodes_it(make):
         decoders.append(threading.current_thread().name)
         return image(2)
 
-    batcher.put(job, decode)
+    put(batcher, job, decode)
     assert job.future.result(SOON).vector[0] == 24
     assert decoders == ["stream-0"]
 
@@ -301,8 +306,8 @@ def test_what_decoding_raises_answers_that_image_alone(make, engine):
     def decode():
         raise ValueError("damaged")
 
-    batcher.put(bad, decode)
-    batcher.put(good, image(1))
+    put(batcher, bad, decode)
+    put(batcher, good, image(1))
     engine.gate.set()
     assert good.future.result(SOON).vector[0] == 12
     with pytest.raises(ValueError, match="damaged"):

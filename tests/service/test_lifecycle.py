@@ -172,7 +172,8 @@ def test_a_slow_image_is_no_stall(serve, monkeypatch, impatient):
         gate.wait(SOON)
         return np.zeros((32, 32, 3), np.uint8)
 
-    batcher.put(job, decode)
+    job.image = decode
+    batcher.put([job])
     assert decoding.wait(SOON)
     while batcher.longest_decode_s() < 2 * embedder.STALLED_S:
         pass

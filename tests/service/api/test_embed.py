@@ -216,7 +216,7 @@ def test_an_empty_file_is_told_as_such(client):
 
 def test_a_full_queue_refuses_and_says_when_to_come_back(serve, monkeypatch):
     client = serve(max_queue_size=2, max_images_per_request=2)
-    batcher = client.app.state.lifecycle.embedder._batcher
+    batcher = client.app.state.lifecycle.embedder.batcher
     monkeypatch.setattr(batcher.waiting, "depth", 1)
     answer = client.post("/embed", files=[("files", jpeg("coffee"))] * 2)
     error(answer, 429, "queue_full")

@@ -62,7 +62,7 @@ def test_a_stuck_run_is_not_ready(client, monkeypatch):
     monkeypatch.setattr(embedder, "STALLED_S", 0.0)
     monkeypatch.setattr(embedder, "STALLED_RUNS", 0)
     running = client.app.state.lifecycle.embedder
-    monkeypatch.setattr(running._batcher, "longest_run_s", lambda: 0.1)
+    monkeypatch.setattr(running.batcher, "longest_run_s", lambda: 0.1)
     assert client.get("/health/ready").status_code == 503
 
 
