@@ -70,7 +70,6 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refusal is not None:
             return  # read, and thrown away: closing on what is unread would reset the connection
-        self._unset_keepalive_if_required()
         self._unread_bytes += len(data)
         try:
             self._parse(data)
@@ -81,6 +80,9 @@ class Connection(HttpToolsProtocol):
             self._refuse(_too_large())
 
     def on_message_begin(self) -> None:
+        # Not for whatever arrives, as uvicorn does: after an empty line, or a body whose answer was
+        # early, nothing would set it again, and the connection stay for ever.
+        self._unset_keepalive_if_required()
         super().on_message_begin()
         if self._timer is None:
             self._await_head()
@@ -89,6 +91,7 @@ class Connection(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return  # _parse reads it again
         self._check_head()
+        self._unset_keepalive_if_required()  # set if the request before was answered meanwhile
         super().on_headers_complete()
         self._stop_timer()
         self._awaiting_head = False

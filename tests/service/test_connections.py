@@ -101,6 +101,44 @@ def test_a_second_request_on_a_connection_has_its_own_time(address):
     assert answer(connection) == (408, "timeout")
 
 
+EARLY = b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "later"),
+    [
+        (b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n", b""),
+        (b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n"),
+        (EARLY, b"x"),
+    ],
+    ids=["nothing", "an empty line", "the body of a request that has its answer"],
+)
+def test_what_is_no_request_does_not_keep_a_connection(artifact, request_, later):
+    with (
+        running(model=artifact, keep_alive_s=1, read_timeout_s=10) as (_, address),
+        connect(address) as connection,
+    ):
+        connection.sendall(request_)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 ")
+        connection.sendall(later)
+        assert connection.recv(1) == b""
+
+
+def test_a_request_that_lasts_longer_than_a_connection_is_kept_is_answered(artifact):
+    gets = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with (
+        running(model=artifact, keep_alive_s=1, read_timeout_s=10) as (_, address),
+        connect(address) as connection,
+        connection.makefile("rb") as answers,
+    ):
+        connection.sendall(gets + HEAD[:-2])  # the second is under way when the first is answered
+        assert answers.readline() == b"HTTP/1.1 200 OK\r\n"
+        connection.sendall(b"\r\n")
+        time.sleep(1.5)
+        connection.sendall(b"x" * 100_000)
+        assert any(b"HTTP/1.1 422" in line for line in answers)
+
+
 def test_one_connection_too_many(address):
     crowd = [connect(address) for _ in range(25)]
     refused = 0
