@@ -1,4 +1,5 @@
-"""The README's shell commands do what it says: each is run, or says here who runs it."""
+"""Shell commands of the README: curl is run, others have their targets and arguments checked, or it
+says here who runs them."""
 
 import re
 import shlex
@@ -24,7 +25,7 @@ COMMANDS = [
     for command in block.replace("\\\n", " ").splitlines()
 ]
 RUN_ELSEWHERE = {
-    "pip install '.[cpu,batch]'": "the locks install the same extras in every run of CI",
+    "pip install '.[cpu,batch,s3]'": "the locks install the same extras in every run of CI",
     "docker compose up --build": "needs a container engine, which CI has not",
 }
 
