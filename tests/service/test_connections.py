@@ -6,13 +6,13 @@ import socket
 import struct
 import time
 import urllib.request
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
 
 from service.gathering import Gathering
+from tests.eventually import eventually
 from tests.images import encode, noise
 from tests.service.test_main import SOON, get, running
 
@@ -38,13 +38,6 @@ def answer(connection: socket.socket) -> tuple[int, str]:
         text = stream.read().decode()
     head, _, body = text.partition("\r\n\r\n")
     return int(head.split()[1]), json.loads(body)["error"]["code"]
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + SOON
-    while not holds():
-        assert time.monotonic() < until, "it did not come to hold"
-        time.sleep(0.02)
 
 
 def metric(address: str, name: str) -> float:

@@ -9,10 +9,11 @@ from contextlib import ExitStack
 import pytest
 
 from service.server import allow_open_files
+from tests.eventually import eventually
 from tests.faults import server, trial
 from tests.images import encode, jpeg, noise
 from tests.process import SOON
-from tests.service.test_connections import connect, eventually
+from tests.service.test_connections import connect
 from tests.service.test_main import get
 
 FAILED = {

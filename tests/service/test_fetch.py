@@ -14,11 +14,12 @@ from pydantic import ValidationError
 from service.errors import InvalidRequest, RequestTooLarge
 from service.fetch import Fetcher, Refused, is_public
 from service.settings import Settings
+from tests.eventually import eventually
 from tests.images import jpeg
 from tests.process import running
 from tests.service.api.test_embed import error, vectors
 from tests.service.api.test_openai import ask, floats
-from tests.service.test_connections import connect, eventually, metric
+from tests.service.test_connections import connect, metric
 
 PUBLIC = "93.184.215.14"
 

@@ -4,8 +4,9 @@ import contextlib
 
 import pytest
 
+from tests.eventually import eventually
 from tests.images import encode, noise
-from tests.service.test_connections import answer, connect, eventually, metric
+from tests.service.test_connections import answer, connect, metric
 from tests.service.test_main import running
 from tests.service.test_upgrades import LIVE, told
 

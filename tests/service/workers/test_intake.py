@@ -15,8 +15,8 @@ from service.resources import WorkerPlan
 from service.settings import Settings
 from service.workers.intake import Intake
 from service.workers.remote import Offers, RemoteModel
+from tests.eventually import eventually
 from tests.images import encode, noise
-from tests.service.test_connections import eventually
 
 FILES = [encode(noise(20 + number, 30, number)) for number in range(23)]
 

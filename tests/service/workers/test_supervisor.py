@@ -20,11 +20,12 @@ from model_export.checkpoints.seeded import seeded
 from model_export.export import export
 from service.settings import Settings
 from service.workers.supervisor import shares
+from tests.eventually import eventually
 from tests.faults import trial
 from tests.faults.stop import stop_under_load
 from tests.images import encode, jpeg, noise
 from tests.process import ROOT, SOON, running
-from tests.service.test_connections import connect, eventually, metric
+from tests.service.test_connections import connect, metric
 from tests.service.test_main import HANGS, failed, get
 from tests.small_model import SMALL_MODEL
 
