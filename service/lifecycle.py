@@ -136,8 +136,8 @@ class Lifecycle:
         """Load the model file again, and serve what is in it from the next request on.
 
         Requests that were taken before are answered by the model that took them, which is dropped
-        when the last of them is done. Both are in memory until then. An old one
-        that hangs stays there.
+        when the last of them is done. Both are in memory until then. An old one that hangs
+        stays there.
 
         Raises:
             ReloadFailed: the file cannot be served; the old model still is.

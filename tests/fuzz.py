@@ -18,7 +18,7 @@ with atheris.instrument_imports(include=["service", "PIL", "pillow_heif", "starl
     from starlette.requests import Request
 
     from model_export.model_card import Preprocessing
-    from service.api import embed, open_inference, openai, sources, tensors
+    from service.api import forms, open_inference, openai, sources, tensors
     from service.errors import ServiceError
     from service.preprocess import preprocess
     from service.settings import Settings
@@ -58,7 +58,7 @@ def fuzz_preprocess(data: bytes) -> None:
 
 def fuzz_form(data: bytes) -> None:
     request = _request(data, b"multipart/form-data; boundary=b")
-    asyncio.run(embed._form_files(request))
+    asyncio.run(forms.form_files(request))
 
 
 def fuzz_openai(data: bytes) -> None:

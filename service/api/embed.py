@@ -1,17 +1,13 @@
 """`POST /embed`: an image as the body, or a form with many; the door for people and curl."""
 
-import io
-
 import orjson
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
-from typing_extensions import Buffer
 
 from service.api.accept import accepted, best
 from service.api.answers import Upload, embed_all, embedder, encoding
+from service.api.forms import form_files
 from service.api.openapi import (
     EMBEDDING_ERRORS,
     EMBEDDING_HEADERS,
@@ -20,9 +16,8 @@ from service.api.openapi import (
     query_parameters,
 )
 from service.api.vectors import Dtype, rows
-from service.errors import InvalidRequest, NotAcceptable, TooManyImages, UnsupportedMediaType
+from service.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
 from service.preprocess import SIGNATURE_BYTES, may_be_image
-from service.settings import Settings
 
 router = APIRouter(tags=["embed"])
 
@@ -161,7 +156,7 @@ async def _uploads(request: Request) -> list[Upload]:
     content_type = request.headers.get("content-type", "application/octet-stream")
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == "multipart/form-data":
-        return await _form_files(request)
+        return await form_files(request)
     if not media_type.startswith("image/") and media_type != "application/octet-stream":
         raise UnsupportedMediaType(f"cannot embed {media_type}: {ACCEPTED}")
     body = await _image(request)
@@ -182,76 +177,3 @@ async def _image(request: Request) -> bytes:
         if kept:
             chunks.append(chunk)
     return b"".join(chunks) or head
-
-
-class _Pieces(io.BytesIO):
-    """A file of a form as the pieces it came in: a growing buffer leaves holes in memory."""
-
-    _rolled = False  # what UploadFile asks to know whether writing needs a thread
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._pieces: list[bytes] = []
-
-    def write(self, piece: Buffer) -> int:
-        self._pieces.append(bytes(piece))
-        return len(self._pieces[-1])
-
-    def read(self, size: int | None = -1) -> bytes:
-        """All of it, whatever `size`, and only once."""
-        pieces, self._pieces = self._pieces, []
-        return b"".join(pieces)
-
-
-class _FormParser(MultiPartParser):
-    """Keeps files in memory: the body is bounded, and the file system may be read-only."""
-
-    def __init__(self, request: Request, settings: Settings) -> None:
-        super().__init__(
-            request.headers, request.stream(), max_files=settings.max_images_per_request
-        )
-        self._ended = False
-
-    async def parse(self) -> FormData:
-        form = await super().parse()
-        if not self._ended:
-            raise MultiPartException("it ends before its closing boundary")
-        return form
-
-    def on_end(self) -> None:
-        self._ended = True
-
-    def on_headers_finished(self) -> None:
-        super().on_headers_finished()
-        if self._current_part.file is not None:
-            self._current_part.file.file = _Pieces()
-
-    def close(self) -> None:
-        """Let go of all files, of parts that broke off too."""
-        for file in self._files_to_close_on_error:
-            file.close()
-
-
-async def _form_files(request: Request) -> list[Upload]:
-    settings: Settings = request.app.state.settings
-    parser = _FormParser(request, settings)
-    try:
-        form = await parser.parse()
-        files = form.getlist("files")
-        if not files:
-            raise InvalidRequest("the form has no file part named files", param="files")
-        return [await _upload(f"files[{i}]", file) for i, file in enumerate(files)]
-    except MultiPartException as error:
-        if error.message.startswith("Too many files"):
-            raise TooManyImages(error.message) from error
-        raise InvalidRequest(f"the form cannot be read: {error.message}") from error
-    except UnicodeError as error:  # of codecs that are hardly for text, such as punycode
-        raise InvalidRequest("the form's charset cannot be read; leave it out") from error
-    finally:
-        parser.close()
-
-
-async def _upload(param: str, file: UploadFile | str) -> Upload:
-    if isinstance(file, str):
-        raise InvalidRequest("this part is no file: it has no filename", param=param)
-    return Upload(param, await file.read())
