@@ -3,10 +3,15 @@
 Each client keeps one connection and sends its next request when the last one is answered, as a
 batch job or a busy front end would. It reads a `Plan` from standard input and prints what it
 `Measured`, both as JSON.
+
+Images a second are clients over the mean time from one answer of a client to its next (Little's
+law). Answers counted in a window would favour whoever gives them in lumps: of 16 requests answered
+together, all 16 fall into it though most of the work was done before.
 """
 
 import asyncio
 import json
+import math
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -33,7 +38,8 @@ class Plan:
         vectors: the expected embedding of each.
         clients: connections.
         seconds: time that is measured, after a quarter of it to warm up; or longer, until there
-            are as many answers as clients.
+            are as many answers as clients. A client's first answer does not count: the others were
+            not yet in its way.
         multipart: wrap each image in a form.
     """
 
@@ -66,8 +72,8 @@ class Load:
     vectors: list[np.ndarray] = field(default_factory=list)
     began: float = 0
     until: float = 0
-    ended: float = 0
     answers: int = 0
+    spent_s: float = 0
     latencies: list[float] = field(default_factory=list)
     wrong: int = 0
 
@@ -76,6 +82,23 @@ class Load:
         multipart = self.plan.multipart
         self.requests = [request(self.plan.target, one, multipart=multipart) for one in files]
         self.vectors = [np.array(vector) for vector in self.plan.vectors]
+
+    def begin(self) -> None:
+        """Measure from the time on when the plan's warm-up is over."""
+        self.began = time.perf_counter() + self.plan.seconds / 4
+        self.until = self.began + self.plan.seconds
+
+    def measured(self) -> Measured:
+        """What the tally comes to."""
+        milliseconds = np.array(self.latencies or [np.nan]) * 1000
+        right = len(self.latencies)
+        return Measured(
+            images_per_s=self.plan.clients * right / self.spent_s if right else 0.0,
+            p50_ms=float(np.percentile(milliseconds, 50)),
+            p99_ms=float(np.percentile(milliseconds, 99)),
+            answers=right,
+            wrong=self.wrong,
+        )
 
     def over(self, now: float) -> bool:
         """Whether enough was measured."""
@@ -107,6 +130,7 @@ class Client(asyncio.Protocol):
     def __init__(self, load: Load, number: int) -> None:
         self.load = load
         self.turn = number
+        self.answered = math.inf  # when, the last time
         self.buffer = bytearray()
         self.done = asyncio.get_running_loop().create_future()
 
@@ -144,10 +168,11 @@ class Client(asyncio.Protocol):
         self.transport.write(self.load.requests[self.index])
 
     def _tally(self, now: float, whole: Answer) -> None:
-        measured = now >= self.load.began and not self.load.over(now)
+        before, self.answered = self.answered, now
+        measured = before < now and now >= self.load.began and not self.load.over(now)
         if measured:
             self.load.answers += 1
-            self.load.ended = max(self.load.until, now)
+            self.load.spent_s += now - before
         look = self.turn % CHECK_EVERY == 1
         if whole.status != 200 or (look and self.load.is_wrong(self.index, whole.body)):
             self.load.wrong += 1
@@ -184,8 +209,7 @@ async def run(plan: Plan) -> Measured:
     """Put a load on a server and measure it."""
     load = Load(plan)
     loop = asyncio.get_running_loop()
-    load.began = time.perf_counter() + plan.seconds / 4
-    load.ended = load.until = load.began + plan.seconds
+    load.begin()
     clients = []
     for number in range(plan.clients):
         _, client = await loop.create_connection(
@@ -193,14 +217,7 @@ async def run(plan: Plan) -> Measured:
         )
         clients.append(client)
     await asyncio.gather(*(client.done for client in clients))
-    milliseconds = np.array(load.latencies or [np.nan]) * 1000
-    return Measured(
-        images_per_s=len(load.latencies) / (load.ended - load.began),
-        p50_ms=float(np.percentile(milliseconds, 50)),
-        p99_ms=float(np.percentile(milliseconds, 99)),
-        answers=len(load.latencies),
-        wrong=load.wrong,
-    )
+    return load.measured()
 
 
 if __name__ == "__main__":

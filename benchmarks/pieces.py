@@ -1,10 +1,10 @@
 """The measurements: each is repeated, interleaved with what it is compared with; medians count."""
 
 import statistics
-import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -97,21 +97,17 @@ def ceilings(setup: Setup) -> dict[str, Any]:
 
 
 def _rate(streams: int, work: Callable[[int], object], seconds: float) -> float:
-    until = time.perf_counter() + seconds
-    done = [0] * streams
+    def stream(number: int) -> float:
+        done = 0
+        began = now = time.perf_counter()
+        while now < began + seconds:
+            work(done * streams + number)
+            done += 1
+            now = time.perf_counter()
+        return done / (now - began)
 
-    def stream(number: int) -> None:
-        while time.perf_counter() < until:
-            work(done[number] * streams + number)
-            done[number] += 1
-
-    threads = [threading.Thread(target=stream, args=(number,)) for number in range(streams)]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(done) / (time.perf_counter() - began)
+    with ThreadPoolExecutor(streams) as threads:
+        return sum(threads.map(stream, range(streams)))
 
 
 def served(setup: Setup) -> dict[str, Any]:
