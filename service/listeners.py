@@ -12,8 +12,18 @@ from service.errors import StartError
 SO_ATTACH_FILTER = 26
 """asm-generic/socket.h; Python's `socket` has no name for it."""
 
-DROP = struct.pack("HBBI", 0x06, 0, 0, 0)
-"""The one instruction `return 0`, keep no byte of the packet: BPF_RET | BPF_K of linux/filter.h."""
+DROP_SYN = b"".join(
+    struct.pack("HBBI", *instruction)
+    for instruction in (
+        (0x30, 0, 0, 13),  # BPF_LD | BPF_B | BPF_ABS: the flags of the TCP header
+        (0x54, 0, 0, 0x12),  # BPF_ALU | BPF_AND: of them SYN and ACK
+        (0x15, 0, 1, 0x02),  # BPF_JMP | BPF_JEQ: SYN alone, which asks for a connection, goes on
+        (0x06, 0, 0, 0),  # BPF_RET: keep nothing of the packet
+        (0x06, 0, 0, 0xFFFFFFFF),  # keep all
+    )
+)
+"""A program of linux/filter.h. What belongs to a connection in the making is kept: its client may
+think that it is made."""
 
 BACKLOG = 2048
 """Connections that wait to be accepted; uvicorn's default."""
@@ -49,7 +59,8 @@ def drop_new_connections(descriptor: int) -> None:
     Closing a listening socket resets the connections that wait in its queue, whose clients may have
     sent a request. Elsewhere than on Linux nothing happens.
     """
-    program = ctypes.create_string_buffer(DROP)
-    filtered = struct.pack("HL", 1, ctypes.addressof(program))  # struct sock_fprog
+    program = ctypes.create_string_buffer(DROP_SYN, len(DROP_SYN))
+    length = len(DROP_SYN) // 8
+    filtered = struct.pack("HL", length, ctypes.addressof(program))  # struct sock_fprog
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, filtered)
