@@ -28,7 +28,7 @@ CEILING_IMAGES = 1000
 
 COMMAND = """
 import json, re, sys
-from service.batch.__main__ import main
+from swin_embed.batch.__main__ import main
 status = main(sys.argv[1:])
 # getrusage would count what the parent had before this program took its place.
 peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])

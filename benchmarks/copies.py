@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from service.batch import __main__ as swin_embed
-from service.batch.collection import Collection
+from swin_embed.batch import __main__ as swin_embed
+from swin_embed.batch.collection import Collection
 from training import photos
 
 THRESHOLDS = (0.8, 0.85, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)

@@ -16,8 +16,8 @@ from model_export.model_card import (
     Verification,
     Weights,
 )
-from service.model import load
-from service.preprocess import preprocess
+from service.engine.model import load
+from service.images.preprocess import preprocess
 
 SIDE = 32
 PHOTO = (48, 48)

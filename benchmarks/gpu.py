@@ -28,23 +28,23 @@ from benchmarks.load import Plan
 from benchmarks.peak import peak, rate
 from benchmarks.pieces import MANY, under_load
 from benchmarks.servers import running
-from model_export.calibration import procedural
 from model_export.catalog import Entry, find
 from model_export.checkpoints.seeded import seeded
 from model_export.export import Lowering, export
 from model_export.inspection import contents
 from model_export.model_card import Precision
+from model_export.precision.calibration import procedural
 from model_export.verify import cosines
-from service import model
-from service.embedder import Embedder
-from service.gpu import devices
-from service.gpu.buckets import Buckets
-from service.gpu.providers import Gpu
-from service.metrics import Metrics
-from service.model import Vectors
-from service.preprocess import preprocess
+from service.engine import model
+from service.engine.embedder import Embedder
+from service.engine.gpu import devices
+from service.engine.gpu.buckets import Buckets
+from service.engine.gpu.providers import Gpu
+from service.engine.image_queue import Embedding, Vector
+from service.engine.model import Vectors
+from service.images.preprocess import preprocess
+from service.observability.metrics import Metrics
 from service.settings import Settings
-from service.waiting import Embedding, Vector
 
 MODELS = [f"swin_{size}_patch4_window7_224" for size in ("tiny", "base", "large")]
 

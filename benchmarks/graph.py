@@ -23,8 +23,8 @@ import numpy.typing as npt
 import onnxruntime
 import openvino
 
-from model_export.calibration import Pixels, procedural
-from service import model
+from model_export.precision.calibration import Pixels, procedural
+from service.engine import model
 
 Run = Callable[[], object]
 

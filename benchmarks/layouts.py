@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.servers import Layout
 from model_export.model_card import Preprocessing
-from service.resources import usable_cores
+from service.engine.resources import usable_cores
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ COLUMNS = (
 
 def serve() -> int:
     """The service, with runs that wait instead of computing."""
-    from service import __main__, model
+    from service import __main__
+    from service.engine import model
 
     def run(self: model.Model, pixels: model.Pixels, alone: bool = False) -> model.Vectors:
         time.sleep(RUN_S)

@@ -9,7 +9,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 
 from model_export.model_card import Precision
-from service.gpu import devices
+from service.engine.gpu import devices
 
 PRODUCTS = 16
 """Products in a row, so that starting them does not count."""

@@ -12,9 +12,9 @@ from typing import Any
 from benchmarks import corpus, layouts
 from benchmarks.load import Plan
 from benchmarks.servers import Server, carry_out, running
-from service import model
-from service.preprocess import Pixels, preprocess
-from service.resources import usable_cores
+from service.engine import model
+from service.engine.resources import usable_cores
+from service.images.preprocess import Pixels, preprocess
 
 MANY = 10**9
 BUSY = "decode + model, a stream a core"

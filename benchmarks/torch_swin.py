@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from model_export.architecture import Architecture
 from model_export.catalog import find
-from model_export.checkpoints.canonical import Tensors
 from model_export.checkpoints.seeded import seeded
-from service.gpu.devices import number
+from model_export.network.architecture import Architecture
+from model_export.network.parameters import Tensors
+from service.engine.gpu.devices import number
 
 RENAMES = (
     (r"^linear_embedding\.norm\.", "embeddings.norm."),

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from model_export import inspection, listing
-from model_export.checkpoints.canonical import parameter_count
 from model_export.errors import ExportError
 from model_export.export import FP32, Lowering, export, further_outputs
 from model_export.model_card import Verification
+from model_export.network.parameters import parameter_count
 from model_export.resizing import resized
 from model_export.source import find
 

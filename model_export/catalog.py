@@ -4,9 +4,9 @@ import difflib
 import math
 from dataclasses import dataclass
 
-from model_export.architecture import Architecture
 from model_export.errors import UnknownArchitectureError
 from model_export.model_card import Preprocessing
+from model_export.network.architecture import Architecture
 
 
 @dataclass(frozen=True)

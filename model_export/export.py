@@ -12,10 +12,8 @@ import onnx_ir as ir
 from onnx_ir.passes.common import DeduplicateInitializersPass
 from onnxscript import GraphBuilder
 
-from model_export import __version__, calibration, half, quantize
-from model_export.architecture import Architecture
+from model_export import __version__
 from model_export.catalog import Entry
-from model_export.checkpoints.canonical import Checkpoint
 from model_export.errors import CheckpointError, OutputError
 from model_export.model_card import (
     EMBEDDING,
@@ -28,7 +26,10 @@ from model_export.model_card import (
     Verification,
     feature_map,
 )
-from model_export.swin import SwinTransformer
+from model_export.network.architecture import Architecture
+from model_export.network.parameters import Checkpoint
+from model_export.network.swin import SwinTransformer
+from model_export.precision import calibration, half, quantize
 from model_export.verify import embeddings, fidelity, verify
 
 OPSET = 20  # the first with Gelu

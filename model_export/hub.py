@@ -14,7 +14,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from model_export.checkpoints import files, safetensors_file
+from model_export.checkpoints.formats import files, safetensors_file
 from model_export.errors import CheckpointError
 
 SCHEME = "hf://"

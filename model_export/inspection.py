@@ -10,11 +10,11 @@ import onnx
 from google.protobuf.message import DecodeError
 from pydantic import ValidationError
 
-from model_export import calibration
 from model_export.catalog import BY_NAME
-from model_export.checkpoints.canonical import parameter_count
 from model_export.errors import ArtifactError
 from model_export.model_card import METADATA_KEY, ModelCard
+from model_export.network.parameters import parameter_count
+from model_export.precision import calibration
 from model_export.verify import cosines, embeddings
 
 PRODUCTS = ("MatMul", "MatMulIntegerToFloat")

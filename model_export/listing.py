@@ -1,7 +1,7 @@
 """The catalogue as a table."""
 
 from model_export.catalog import CATALOG, Entry
-from model_export.checkpoints.canonical import parameter_count
+from model_export.network.parameters import parameter_count
 
 HEADER = ("name", "parameters", "fp32", "dimensions", "input", "licence", "weights")
 

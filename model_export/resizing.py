@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from model_export.catalog import Entry
-from model_export.checkpoints.canonical import Checkpoint, Tensor
 from model_export.errors import CheckpointError
+from model_export.network.parameters import Checkpoint, Tensor
 
 
 def resized(entry: Entry, checkpoint: Checkpoint, image_size: int) -> tuple[Entry, Checkpoint]:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from model_export import catalog, hub
 from model_export.catalog import Entry
-from model_export.checkpoints.canonical import Checkpoint
-from model_export.checkpoints.files import SUFFIXES
+from model_export.checkpoints.formats.files import SUFFIXES
 from model_export.checkpoints.reading import read
 from model_export.checkpoints.seeded import seeded
 from model_export.errors import CheckpointError
+from model_export.network.parameters import Checkpoint
 
 
 def find(name: str, weights: str | None) -> tuple[str, Entry, Checkpoint]:

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from model_export.calibration import Pixels
 from model_export.catalog import Entry
-from model_export.checkpoints.canonical import Checkpoint
 from model_export.errors import VerificationError
 from model_export.model_card import EMBEDDING, PIXELS, Verification
-from model_export.reference import Array, reference
+from model_export.network.parameters import Checkpoint
+from model_export.network.reference import Array, reference
+from model_export.precision.calibration import Pixels
 
 IMAGES = 2
 FLOOR = 1e-5

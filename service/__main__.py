@@ -10,9 +10,12 @@ import logging
 import os
 import sys
 
-from service import doctor, logs, memory, resources, server, tune
-from service.app import create_app
+from service import doctor, tune
+from service.api.app import create_app
 from service.command_line import SettingsError, misspelt, read
+from service.engine import memory, resources
+from service.observability import logs
+from service.server import server
 
 logger = logging.getLogger("service")
 
@@ -34,7 +37,7 @@ def main() -> int:
     faulthandler.enable()  # a crash in native code then says in which thread, and where
     sys.setswitchinterval(resources.SWITCH_S)
     if settings.workers > 1:
-        from service.workers import supervisor
+        from service.server.workers import supervisor
 
         return server.exit_status(supervisor.run(settings))
 

@@ -17,12 +17,12 @@ import numpy as np
 from PIL import Image
 from pydantic import SecretStr
 
-from service import resources
 from service.command_line import SettingsError, misspelt, read
-from service.embedder import Embedder
+from service.engine import resources
+from service.engine.embedder import Embedder
+from service.engine.gpu import devices
 from service.errors import ArtifactError, DeviceError
-from service.gpu import devices
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 from service.settings import Settings
 
 PACKAGES = (

@@ -14,8 +14,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from service.gpu import devices
-from service.gpu.providers import Growth, default_cache
+from service.engine.gpu import devices
+from service.engine.gpu.providers import Growth, default_cache
 
 PREFIX = "SWIN_"
 

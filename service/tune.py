@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from service import model
+from service.engine import model
+from service.engine.resources import usable_cores
 from service.errors import ArtifactError
-from service.resources import usable_cores
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from starlette.testclient import TestClient
 
 from model_export.checkpoints.seeded import seeded
 from model_export.export import export
-from service.app import create_app
+from service.api.app import create_app
 from service.settings import Settings
-from tests.small_model import SMALL_MODEL
+from tests.support.small_model import SMALL_MODEL
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ with atheris.instrument_imports(include=["service", "PIL", "pillow_heif", "starl
     from model_export.model_card import Preprocessing
     from service.api import forms, open_inference, openai, sources, tensors
     from service.errors import ServiceError
-    from service.preprocess import preprocess
+    from service.images.preprocess import preprocess
     from service.settings import Settings
 
 RECIPE = Preprocessing(resize=36, crop=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))

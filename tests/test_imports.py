@@ -4,13 +4,25 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 EXPORTING = {"huggingface_hub", "onnx", "onnx_ir", "onnxscript", "safetensors", "torch"}
+HTTP = ("fastapi", "starlette", "uvicorn", "grpc")
+
+FOR_EVERYONE = {"service.errors", "service.settings", "service.observability"}
+BELOW = {
+    "service.server": {"service.api", "service.engine", "service.images"},
+    "service.api": {"service.engine", "service.images", "service.playground"},
+    "service.engine": {"service.images"},
+    "service.images": set(),
+}
+"""What each package of the service may import, besides itself and what everyone may."""
 
 
 def imports(package: str) -> Iterator[tuple[str, str]]:
     """Who imports what, at whatever place in a file."""
-    files = list((ROOT / package).rglob("*.py"))
+    files = list((ROOT / package.replace(".", "/")).rglob("*.py"))
     assert files
     for file in files:
         importer = str(file.relative_to(ROOT))
@@ -22,48 +34,47 @@ def imports(package: str) -> Iterator[tuple[str, str]]:
                 yield from ((importer, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def test_the_exporter_knows_no_service_and_no_pytorch():
-    wrong = [
+def wrong(package: str, forbidden: tuple[str, ...]) -> list[tuple[str, str]]:
+    return [
         (importer, imported)
-        for importer, imported in imports("model_export")
-        if imported.partition(".")[0] in ("service", "training", "torch")
+        for importer, imported in imports(package)
+        if any(imported == name or imported.startswith(f"{name}.") for name in forbidden)
     ]
-    assert wrong == []
+
+
+def test_the_exporter_knows_no_service_and_no_pytorch():
+    assert wrong("model_export", ("service", "swin_embed", "training", "torch")) == []
 
 
 def test_the_service_knows_of_the_exporter_only_the_card():
     """The container image has no more of it."""
     shipped = ("model_export", "model_export.__version__", "model_export.model_card")
-    wrong = [
+    assert [
         (importer, imported)
         for importer, imported in imports("service")
         if imported.partition(".")[0] == "model_export"
         and not imported.startswith("model_export.model_card.")
         and imported not in shipped
-    ]
-    assert wrong == []
+    ] == []
 
 
 def test_the_service_needs_nothing_that_exports():
-    wrong = [
-        (importer, imported)
-        for importer, imported in imports("service")
-        if imported.partition(".")[0] in EXPORTING
-    ]
-    assert wrong == []
+    assert wrong("service", (*EXPORTING, "swin_embed")) == []
+
+
+@pytest.mark.parametrize("package", BELOW)
+def test_imports_run_downwards(package):
+    allowed = BELOW[package] | FOR_EVERYONE | {package}
+    packages = {".".join(imported.split(".")[:2]) for _, imported in imports(package)}
+    ours = {name for name in packages if name.startswith("service.")}
+    assert ours - allowed == set()
+
+
+@pytest.mark.parametrize("package", ["service.engine", "service.images"])
+def test_the_engine_knows_no_http(package):
+    assert wrong(package, HTTP) == []
 
 
 def test_only_a_process_that_begins_imports_the_application():
-    importers = {who for who, imported in imports("service") if imported == "service.app"}
-    assert importers == {"service/__main__.py", "service/workers/worker.py"}
-
-
-def test_the_engine_knows_no_http():
-    wrong = [
-        (importer, imported)
-        for importer, imported in imports("service")
-        if imported.startswith(("service.api", "fastapi", "starlette", "uvicorn"))
-        and Path(importer).stem
-        in ("batcher", "embedder", "lanes", "model", "preprocess", "stream", "waiting")
-    ]
-    assert wrong == []
+    importers = {who for who, imported in imports("service") if imported == "service.api.app"}
+    assert importers == {"service/__main__.py", "service/server/workers/worker.py"}

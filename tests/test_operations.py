@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
-OF_OTHERS = ("service/gpu/nvml.py", "service/workers/supervisor.py")
+OF_OTHERS = ("service/engine/gpu/nvml.py", "service/server/workers/supervisor.py")
 """Where metrics are made that a process has only with GPUs, or with workers."""
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from model_export.__main__ import _parser as export_parser
-from service.batch.commands import embed
-from tests.images import encode, noise
-from tests.process import running
+from swin_embed.batch.commands import embed
+from tests.support.images import encode, noise
+from tests.support.process import running
 
 ROOT = Path(__file__).parents[1]
 SOON = 60

@@ -22,6 +22,6 @@ def files_written_at_home(code: str, home: Path) -> list[str]:
     return [str(path.relative_to(home)) for path in home.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("module", ["service.model", "model_export.verify"])
+@pytest.mark.parametrize("module", ["service.engine.model", "model_export.verify"])
 def test_no_device_identifier_is_made(tmp_path, module):
     assert files_written_at_home(f"import {module}", tmp_path) == []

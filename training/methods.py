@@ -10,8 +10,8 @@ import numpy.typing as npt
 from PIL import Image
 from skimage.feature import hog
 
-from service.model import load
-from service.preprocess import preprocess
+from service.engine.model import load
+from service.images.preprocess import preprocess
 
 Vector = npt.NDArray[np.float32]
 Method = Callable[[Image.Image], Vector]

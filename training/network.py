@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import SwinConfig, SwinModel
 
-from model_export.architecture import Architecture
 from model_export.catalog import NANO
+from model_export.network.architecture import Architecture
 
 MEAN = torch.tensor(NANO.preprocessing.mean).view(3, 1, 1)
 STD = torch.tensor(NANO.preprocessing.std).view(3, 1, 1)

@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from model_export.architecture import Architecture
 from model_export.catalog import NANO
+from model_export.network.architecture import Architecture
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""A checkpoint file or folder in, its architecture and canonical parameters out."""

@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from model_export import catalog
-from model_export.architecture import Architecture
 from model_export.errors import CheckpointError
 from model_export.model_card import Preprocessing
+from model_export.network.architecture import Architecture
 
 RESAMPLING = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
 """Pillow's numbers, which transformers writes down."""

@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from model_export import catalog
-from model_export.architecture import Architecture
 from model_export.catalog import Entry
 from model_export.checkpoints.configuration import Configuration
 from model_export.checkpoints.recognition import Recognised, architecture
 from model_export.errors import CheckpointError
+from model_export.network.architecture import Architecture
 
 
 def identify(found: Recognised, said: Configuration, path: Path, asked: Entry | None) -> Entry:

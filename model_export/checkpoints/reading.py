@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from model_export.catalog import Entry
-from model_export.checkpoints.canonical import Checkpoint, Shapes, Tensor, shapes
 from model_export.checkpoints.configuration import beside
-from model_export.checkpoints.files import Opened, open_checkpoint
+from model_export.checkpoints.formats.files import Opened, open_checkpoint
+from model_export.checkpoints.formats.stored import FLOATS, Stored
 from model_export.checkpoints.identification import identify
 from model_export.checkpoints.recognition import Recognised, recognise
-from model_export.checkpoints.stored import FLOATS, Stored
 from model_export.errors import CheckpointError
 from model_export.model_card import Weights
+from model_export.network.parameters import Checkpoint, Shapes, Tensor, shapes
 
 Sources = Mapping[str, tuple[str | None, ...]]
 """For every canonical tensor those of the file that make it."""

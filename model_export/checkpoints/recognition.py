@@ -5,14 +5,14 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from model_export.architecture import Architecture
-from model_export.checkpoints.dialect import Dialect
-from model_export.checkpoints.paper import PAPER
-from model_export.checkpoints.stored import Stored
-from model_export.checkpoints.timm import TIMM
-from model_export.checkpoints.torchvision import TORCHVISION
-from model_export.checkpoints.transformers import TRANSFORMERS, TRANSFORMERS_IN_MEMORY
+from model_export.checkpoints.dialects.dialect import Dialect
+from model_export.checkpoints.dialects.paper import PAPER
+from model_export.checkpoints.dialects.timm import TIMM
+from model_export.checkpoints.dialects.torchvision import TORCHVISION
+from model_export.checkpoints.dialects.transformers import TRANSFORMERS, TRANSFORMERS_IN_MEMORY
+from model_export.checkpoints.formats.stored import Stored
 from model_export.errors import CheckpointError
+from model_export.network.architecture import Architecture
 
 # The paper's before timm's: what tells them apart is a tensor that timm's never have.
 DIALECTS = (PAPER, TIMM, TRANSFORMERS, TRANSFORMERS_IN_MEMORY, TORCHVISION)

@@ -5,9 +5,9 @@ import math
 
 import numpy as np
 
-from model_export.architecture import Architecture
-from model_export.checkpoints.canonical import Checkpoint, Tensor, shapes
 from model_export.model_card import Weights
+from model_export.network.architecture import Architecture
+from model_export.network.parameters import Checkpoint, Tensor, shapes
 
 STANDARD_DEVIATION = np.float32(0.02)
 

@@ -1,0 +1,1 @@
+"""HTTP and gRPC requests in, answers out: one module for each API (a door)."""

@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from service.api.openapi import error_responses
+from service.engine.lifecycle import Lifecycle
 from service.errors import NotReady, ReloadFailed
-from service.lifecycle import Lifecycle
 
 router = APIRouter(tags=["admin"])
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from service import traces
-from service.embedder import Embedder, Image
+from service.engine.embedder import Embedder, Image
+from service.engine.image_queue import Embedding
 from service.errors import ClientLeft, InvalidRequest, RequestTimeout, ServiceError, TooManyImages
-from service.metrics import Metrics
+from service.observability import traces
+from service.observability.metrics import Metrics
 from service.settings import Settings
-from service.waiting import Embedding
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 MILLISECONDS = re.compile(r"[0-9]{1,9}")

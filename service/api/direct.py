@@ -7,9 +7,9 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import traces
 from service.api import errors
 from service.api.auth import admit
+from service.observability import traces
 
 
 class Direct:

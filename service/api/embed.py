@@ -17,7 +17,7 @@ from service.api.openapi import (
 )
 from service.api.vectors import Dtype, rows
 from service.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
-from service.preprocess import SIGNATURE_BYTES, may_be_image
+from service.images.preprocess import SIGNATURE_BYTES, may_be_image
 
 router = APIRouter(tags=["embed"])
 

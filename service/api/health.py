@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from service.api.openapi import error_responses
+from service.engine.lifecycle import Lifecycle
 from service.errors import NotReady
-from service.lifecycle import Lifecycle
 
 router = APIRouter()
 

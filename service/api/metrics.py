@@ -8,7 +8,7 @@ from prometheus_client.exposition import choose_encoder
 from starlette.responses import PlainTextResponse, Response
 
 from service.api.accept import accepted
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 
 router = APIRouter()
 

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import errors
 from service.errors import NotReady, RequestTooLarge, UnsupportedMediaType
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 
 REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 """An identifier that a client may choose: nothing that could break a header or a log line."""

@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from model_export.model_card import ModelCard
 from service.api.answers import embedder
 from service.api.openapi import MODEL_NAME, error_responses
+from service.engine.placement import Described
 from service.errors import ModelNotFound, NotReady
-from service.lanes import Described
 
 router = APIRouter(tags=["models"])
 

@@ -20,7 +20,7 @@ from service.api.grpc_health import SERVICE, Health, ready
 from service.api.proto import open_inference_pb2 as pb
 from service.api.tensors import Tensor
 from service.api.vectors import rows
-from service.embedder import Embedder
+from service.engine.embedder import Embedder
 from service.errors import InvalidRequest, StartError
 
 logger = logging.getLogger(__name__)

@@ -47,7 +47,7 @@ CONNECTION_ERRORS: Sequence[type[ServiceError]] = (
     errors.HeadTooLarge,
     errors.NotReady,
 )
-"""What a connection may end in before any door is asked; see `service.connections`."""
+"""What a connection may end in before any door is asked; see `service.server.connections`."""
 
 MODEL_NAME, MODEL_DIMENSIONS = "{model}", "{dimensions}"
 """Placeholders in what the doors tell, for the model that is served."""

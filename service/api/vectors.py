@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from service.embedder import unit_length
-from service.waiting import Embedding
+from service.engine.embedder import unit_length
+from service.engine.image_queue import Embedding
 
 Dtype = Literal["float32", "float16", "int8", "binary"]
 

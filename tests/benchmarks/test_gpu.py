@@ -4,7 +4,7 @@ import re
 
 from benchmarks.gpu import Setup, measure
 from benchmarks.peak import peak
-from tests.small_model import SMALL_MODEL
+from tests.support.small_model import SMALL_MODEL
 
 
 def test_one_command_measures_every_row(tmp_path):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from service.server.workers.supervisor import Supervisor
 from service.settings import Settings
-from service.workers.supervisor import Supervisor
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"

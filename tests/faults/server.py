@@ -10,9 +10,11 @@ import numpy as np
 from PIL import Image
 from starlette.requests import Request
 
-from service import __main__, embedder, model, preprocess, resources
+from service import __main__
 from service.api import embed
-from tests.images import encode
+from service.engine import embedder, model, resources
+from service.images import preprocess
+from tests.support.images import encode
 
 FOREVER_S = 1000
 

@@ -11,8 +11,8 @@ import urllib.parse
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.images import jpeg
-from tests.process import SOON, running
+from tests.support.images import jpeg
+from tests.support.process import SOON, running
 
 BUSY_S = 0.5
 

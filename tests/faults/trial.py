@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from subprocess import Popen
 
 from tests.faults import server
-from tests.images import jpeg
-from tests.process import SOON, running
+from tests.support.images import jpeg
+from tests.support.process import SOON, running
 
 PROGRAM = ("-m", "tests.faults.server")
 CLIENTS = 4

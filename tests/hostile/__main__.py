@@ -11,8 +11,8 @@ import time
 
 from tests.hostile.attack import Attack, resident_mib
 from tests.hostile.corpus import samples
-from tests.images import jpeg
-from tests.process import running
+from tests.support.images import jpeg
+from tests.support.process import running
 
 WARM_UP = 2000
 LONGEST_S = 5.0

@@ -1,6 +1,6 @@
 """A seeded corpus of images that are broken, lie, or are built to cost more than they look.
 
-Nothing here asserts; `tests/service/test_hostile.py` and `python -m tests.hostile` do.
+Nothing here asserts; `tests/service/images/test_hostile.py` and `python -m tests.hostile` do.
 """
 
 import io

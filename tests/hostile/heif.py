@@ -11,7 +11,7 @@ from functools import cache
 
 from PIL import Image
 
-from tests.images import encode
+from tests.support.images import encode
 
 try:
     import pillow_heif

@@ -1,8 +1,8 @@
 import pytest
 
 from model_export import catalog
-from model_export.checkpoints.canonical import parameter_count
 from model_export.errors import UnknownArchitectureError
+from model_export.network.parameters import parameter_count
 
 
 @pytest.mark.parametrize(

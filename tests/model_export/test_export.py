@@ -13,7 +13,7 @@ from model_export.checkpoints.seeded import seeded
 from model_export.errors import VerificationError
 from model_export.export import export
 from model_export.model_card import METADATA_KEY, ModelCard
-from tests.small_model import SMALL_MODEL
+from tests.support.small_model import SMALL_MODEL
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from model_export.catalog import NANO
 from model_export.checkpoints.seeded import seeded
 from model_export.errors import CheckpointError
 from model_export.model_card import METADATA_KEY, ModelCard
-from tests.model_export.checkpoints import layouts
+from tests.support import layouts
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = "someone/swin"

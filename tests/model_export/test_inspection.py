@@ -8,9 +8,9 @@ from model_export.catalog import NANO
 from model_export.checkpoints.seeded import seeded
 from model_export.export import Lowering, export
 from model_export.inspection import contents, distance
-from tests.images import photos
-from tests.model_export.weights import lively
-from tests.small_model import SMALL_MODEL
+from tests.support.images import photos
+from tests.support.small_model import SMALL_MODEL
+from tests.support.weights import lively
 
 
 @pytest.fixture(scope="module")

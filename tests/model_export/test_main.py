@@ -10,8 +10,8 @@ from model_export.__main__ import main
 from model_export.catalog import CATALOG, NANO
 from model_export.checkpoints.seeded import seeded
 from model_export.errors import OutputError
-from service.model import load
-from tests.model_export.checkpoints import layouts
+from service.engine.model import load
+from tests.support import layouts
 
 NAME = NANO.architecture.name
 

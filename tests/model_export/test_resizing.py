@@ -6,8 +6,8 @@ import pytest
 from model_export.checkpoints.seeded import seeded
 from model_export.errors import CheckpointError
 from model_export.resizing import interpolated, resized
-from tests.model_export.weights import lively
-from tests.small_model import SMALL_MODEL, SMALL_MODEL_V2
+from tests.support.small_model import SMALL_MODEL, SMALL_MODEL_V2
+from tests.support.weights import lively
 
 
 def test_windows_keep_their_share_of_the_image():

@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model_export import windows
 from model_export.errors import VerificationError
 from model_export.export import export
-from model_export.reference import reference as shipped_reference
+from model_export.network import windows
+from model_export.network.reference import reference as shipped_reference
 from model_export.verify import verify
-from tests.model_export.weights import lively
 from tests.reference import swin, swin_v2
-from tests.small_model import SMALL_MODEL, SMALL_MODEL_V2
+from tests.support.small_model import SMALL_MODEL, SMALL_MODEL_V2
+from tests.support.weights import lively
 
 ARCHITECTURE, PREPROCESSING = SMALL_MODEL.architecture, SMALL_MODEL.preprocessing
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.model_export.weights import lively
 from tests.reference import swin
-from tests.small_model import SMALL_MODEL
+from tests.support.small_model import SMALL_MODEL
+from tests.support.weights import lively
 
 WEIGHTS = lively(SMALL_MODEL.architecture).tensors
 

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from service import doctor
+from service.engine.gpu import devices
 from service.errors import DeviceError
-from service.gpu import devices
 from service.settings import Settings
 
 

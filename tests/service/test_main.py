@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from tests.faults.stop import stop_under_load
-from tests.images import encode, noise
-from tests.process import ROOT, SOON, running
+from tests.support.images import encode, noise
+from tests.support.process import ROOT, SOON, running
 
 
 def get(url: str) -> int:
@@ -152,7 +152,8 @@ def test_sighup_loads_the_model_again(artifact):
 
 HANGS = """
 import sys, time
-from service import __main__, model
+from service import __main__
+from service.engine import model
 run = model.Model.run
 def hang(self, pixels, *arguments, **options):
     if pixels.max() == 255:

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.hostile.attack import resident_mib
-from tests.process import SOON, running
 from tests.soak.picture import Reading, draw, slope_mib_per_min
 from tests.soak.traffic import Clients, Tally
+from tests.support.process import SOON, running
 
 EVERY_S = 10.0
 GROWTH_MIB_PER_MIN = 1.0

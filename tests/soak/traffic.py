@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from tests.hostile.corpus import Sample, samples
-from tests.images import encode, jpeg, noise, photos
+from tests.support.images import encode, jpeg, noise, photos
 
 PATIENCE_S = 60
 PAUSE_S = 0.05

@@ -18,8 +18,8 @@ pytest.importorskip("transformers")
 from model_export.__main__ import main  # noqa: E402
 from model_export.checkpoints.reading import read  # noqa: E402
 from model_export.model_card import EMBEDDING  # noqa: E402
-from model_export.reference import reference  # noqa: E402
-from tests.small_model import SMALL_MODEL  # noqa: E402
+from model_export.network.reference import reference  # noqa: E402
+from tests.support.small_model import SMALL_MODEL  # noqa: E402
 from training import loss, network  # noqa: E402
 from training.recipe import DEFAULT, Phase  # noqa: E402
 from training.train import Run  # noqa: E402

@@ -11,9 +11,9 @@ from safetensors.numpy import save, save_file
 from model_export.catalog import NANO, find
 from model_export.checkpoints.reading import read
 from model_export.errors import CheckpointError
-from tests.model_export.checkpoints import layouts
-from tests.model_export.weights import lively
-from tests.small_model import SMALL_MODEL, SMALL_MODEL_V2
+from tests.support import layouts
+from tests.support.small_model import SMALL_MODEL, SMALL_MODEL_V2
+from tests.support.weights import lively
 
 OURS = {"swin": lively(SMALL_MODEL.architecture), "swinv2": lively(SMALL_MODEL_V2.architecture)}
 ENTRIES = {"swin": SMALL_MODEL, "swinv2": SMALL_MODEL_V2}

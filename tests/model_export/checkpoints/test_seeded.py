@@ -1,7 +1,7 @@
 import numpy as np
 
 from model_export.checkpoints.seeded import seeded
-from tests.small_model import SMALL_MODEL
+from tests.support.small_model import SMALL_MODEL
 
 ARCHITECTURE = SMALL_MODEL.architecture
 

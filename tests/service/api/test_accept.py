@@ -1,7 +1,7 @@
 import pytest
 
 from service.api.accept import best
-from tests.images import encode, noise
+from tests.support.images import encode, noise
 
 OFFERS = ("application/json", "application/octet-stream", "application/x-npy")
 

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from service.api.answers import Upload, embed_all
+from service.engine.model import Model
 from service.errors import ClientLeft
-from service.model import Model
-from tests.images import encode, noise
+from tests.support.images import encode, noise
 
 
 def test_who_leaves_takes_the_images_along():

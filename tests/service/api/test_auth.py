@@ -7,9 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from service.settings import Settings
-from tests.images import jpeg
 from tests.service.api.test_embed import error
 from tests.service.test_main import ROOT
+from tests.support.images import jpeg
 
 KEYS = "first-key-1, second-kéy"
 

@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from tests.images import encode, jpeg, noise, photos
 from tests.service.api.test_health import samples
-from tests.service.test_preprocess import png_header
+from tests.service.images.test_preprocess import png_header
+from tests.support.images import encode, jpeg, noise, photos
 
 JPEG = {"Content-Type": "image/jpeg"}
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from service.errors import InvalidImage
-from service.metrics import Metrics
+from service.observability.metrics import Metrics
 from service.settings import Settings
 
 grpc = pytest.importorskip("grpc", reason="needs the grpc extra")

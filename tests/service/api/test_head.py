@@ -2,8 +2,8 @@ import http.client
 
 import pytest
 
-from tests.process import running
 from tests.service.api.test_health import samples
+from tests.support.process import running
 
 PATHS = ["/health/live", "/health/ready", "/metrics", "/docs", "/v1/models", "/v2", "/"]
 

@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from service import embedder, lifecycle
-from service.model import Model
-from tests.eventually import eventually
-from tests.images import encode, jpeg, noise
+from service.engine import embedder, lifecycle
+from service.engine.model import Model
+from tests.support.eventually import eventually
+from tests.support.images import encode, jpeg, noise
 
 
 def test_live_and_ready(client):

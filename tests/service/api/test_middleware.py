@@ -6,7 +6,7 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from service.api.middleware import Interruptible
-from tests.images import encode, jpeg, noise
+from tests.support.images import encode, jpeg, noise
 
 
 def test_an_answer_has_an_id_and_its_timings(client):

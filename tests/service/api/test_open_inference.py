@@ -5,9 +5,9 @@ import struct
 import numpy as np
 import pytest
 
-from service.preprocess import preprocess
-from tests.images import encode, jpeg, noise, photos
+from service.images.preprocess import preprocess
 from tests.service.api.test_embed import vectors
+from tests.support.images import encode, jpeg, noise, photos
 
 NAME = "swin_small_example_patch4_window4_32"
 MODEL = f"/v2/models/{NAME}"

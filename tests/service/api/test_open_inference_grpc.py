@@ -5,9 +5,9 @@ import socket
 import numpy as np
 import pytest
 
-from tests.images import encode, jpeg, noise
-from tests.service.test_clients import free_port
+from tests.service.api.test_clients import free_port
 from tests.service.test_main import failed, running
+from tests.support.images import encode, jpeg, noise
 
 grpc = pytest.importorskip("grpc", reason="needs the grpc extra")
 health_pb2 = pytest.importorskip("grpc_health.v1.health_pb2")

@@ -4,8 +4,8 @@ import urllib.parse
 import numpy as np
 import pytest
 
-from tests.images import encode, jpeg, noise, photos
 from tests.service.api.test_embed import error, vectors
+from tests.support.images import encode, jpeg, noise, photos
 
 NAME = "swin_small_example_patch4_window4_32"
 

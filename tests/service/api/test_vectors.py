@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from service.api.vectors import rows
-from service.embedder import unit_length
-from service.waiting import Embedding
+from service.engine.embedder import unit_length
+from service.engine.image_queue import Embedding
 
 
 def embeddings(*vectors):

@@ -4,8 +4,8 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.process import SOON, running
-from tests.service.playground.browser import CHROMIUM, DRIVER, chromium
+from tests.support.browser import CHROMIUM, DRIVER, chromium
+from tests.support.process import SOON, running
 
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver"

@@ -13,10 +13,10 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.images import encode, noise, photos
-from tests.process import SOON, running
-from tests.service.playground.browser import CHROMIUM, DRIVER, Page, chromium
-from tests.service.test_clients import CLIENTS
+from tests.service.api.test_clients import CLIENTS
+from tests.support.browser import CHROMIUM, DRIVER, Page, chromium
+from tests.support.images import encode, noise, photos
+from tests.support.process import SOON, running
 
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver"

@@ -1,0 +1,1 @@
+"""The parameter names of each library, as tables that give canonical names."""

@@ -1,0 +1,112 @@
+"""What the streams run on: a model, and each stream's lane to it."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from model_export.model_card import ModelCard
+from service.engine import model, resources
+from service.engine.gpu import devices
+from service.engine.gpu.buckets import Buckets
+from service.engine.model import Model, Vectors
+from service.engine.resources import Plan
+from service.engine.stream import Lane
+from service.images.preprocess import Pixels
+from service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Described(Protocol):
+    """What answers tell of the model that made them."""
+
+    @property
+    def card(self) -> ModelCard: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def provider(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model and the ways to it.
+
+    With 0 `decode_threads` each stream decodes its own images. `healthy` says whether what is
+    behind the lanes does its work, as far as that is not seen from here; `close` lets go of it.
+    """
+
+    model: Described
+    lanes: Sequence[Lane]
+    max_batch_size: int
+    decode_threads: int
+    on_gpu: bool = False
+    healthy: Callable[[], bool] = lambda: True
+    close: Callable[[], None] = lambda: None
+
+
+def load(settings: Settings, *, lone_runs: bool = True) -> Loaded:
+    """Load the model into this process, on the devices that the settings ask for.
+
+    Without `lone_runs` there is one session: in a job no run has the machine to itself.
+
+    Raises:
+        ArtifactError: the model file cannot be served.
+        DeviceError: the device asked for cannot be had.
+    """
+    chosen = devices.choose(settings.device)
+    on_gpu = chosen != ("cpu",)
+    plan = resources.plan(settings, chosen, resources.usable_cores(), lone_runs=lone_runs)
+    if on_gpu:
+        loaded, lanes = on_gpus(settings.model, chosen, plan)
+    else:
+        loaded, lanes = on_cpu(settings.model, plan)
+    card = loaded.card
+    logger.info(
+        "%s (%s, %s) on %s: %d streams of %d threads, %d for a lone run, batches of up to %d",
+        *(card.name, card.architecture, card.precision, ", ".join(chosen)),
+        *(plan.streams, plan.threads_per_stream, plan.lone_threads, plan.max_batch_size),
+    )
+    if not card.pretrained:
+        logger.warning(
+            "these weights are UNTRAINED (%s): vectors have the right shape and cost, but "
+            "little meaning; serve a trained checkpoint for real use",
+            card.weights.source,
+        )
+    return Loaded(loaded, lanes, plan.max_batch_size, plan.decode_threads, on_gpu)
+
+
+def on_cpu(path: Path | None, plan: Plan) -> tuple[Model, list[Lane]]:
+    """One model that all streams share, and that the first of them warms up."""
+    loaded = model.load(path, "cpu", plan.threads_per_stream, plan.lone_threads)
+
+    def run(images: Sequence[Pixels], alone: bool) -> Vectors:
+        return loaded.run(np.stack(images), alone)  # [n, h, w, 3]
+
+    others = [Lane(run)] * (plan.streams - 1)
+    return loaded, [Lane(run, prepare=loaded.warm_up), *others]
+
+
+def on_gpus(path: Path | None, devices: Sequence[str], plan: Plan) -> tuple[Model, list[Lane]]:
+    """Streams go round the GPUs. Those of one share its model, unless they record graphs.
+
+    A session that replays graphs runs for one thread at a time (onnxruntime's CUDA provider).
+    """
+    gpu = plan.gpu
+    each = plan.streams if gpu.graphs else len(devices)
+    models = [
+        model.load(path, devices[number % len(devices)], plan.threads_per_stream, gpu=gpu)
+        for number in range(each)
+    ]
+    lanes = []
+    for stream in range(plan.streams):
+        loaded = models[stream % each]
+        buckets = Buckets(loaded, gpu.buckets, graphs=gpu.graphs)
+        lanes.append(Lane(buckets.run, loaded.device, buckets.warm_up))
+    return models[0], lanes

@@ -1,0 +1,122 @@
+"""What this process may use, and how a device's share of it is laid out in streams and threads."""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.engine.gpu.devices import kind
+from service.engine.gpu.providers import Gpu
+from service.errors import DeviceError
+from service.settings import Settings
+
+CGROUP = Path("/sys/fs/cgroup")
+
+SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter from another. Python's 5 ms let a stream that decodes
+hold up the event loop, and with it all connections, and threads that read hold up the streams
+(docs/decisions.md)."""
+
+
+def cgroup_cpu_quota(cgroup: Path = CGROUP) -> float | None:
+    """CPUs that the control group may use, as a fraction, or None where there is no limit.
+
+    Version 2 keeps "quota period" in microseconds in `cpu.max`, version 1 two files under `cpu/`.
+    """
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text().strip()
+            period = (cgroup / "cpu/cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    if quota in {"max", "-1"}:
+        return None
+    return int(quota) / int(period)
+
+
+def usable_cores(cgroup: Path = CGROUP) -> int:
+    """Cores this process may use: its affinity mask, capped by the control group's quota.
+
+    A quota of 1.5 gives 1: two busy threads under it would be throttled in turn.
+    """
+    cores = len(os.sched_getaffinity(0))
+    quota = cgroup_cpu_quota(cgroup)
+    return cores if quota is None else max(1, min(cores, math.floor(quota)))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the engine is laid out: `streams` runs at once, each on `threads_per_stream` threads.
+
+    A run that has the machine to itself takes `lone_threads`. With 0 `decode_threads` each stream
+    decodes its own images.
+    """
+
+    streams: int
+    threads_per_stream: int
+    lone_threads: int
+    max_batch_size: int
+    decode_threads: int
+    gpu: Gpu
+
+
+def plan(settings: Settings, devices: Sequence[str], cores: int, *, lone_runs: bool = True) -> Plan:
+    """The layout for the CPU, or for GPUs; explicit settings win.
+
+    On CPU one image a run on as many single-threaded streams as cores gives the most images per
+    second, and batching loses to the caches (docs/decisions.md). A GPU wants full batches, and a
+    second stream to copy the next batch while the first computes.
+
+    Raises:
+        DeviceError: a GPU would have no stream.
+    """
+    gpus = sum(kind(device) != "cpu" for device in devices)
+    streams = settings.streams or 2 * gpus or cores
+    if streams < gpus:
+        raise DeviceError(f"SWIN_STREAMS={streams} leaves some of the {gpus} GPUs without work")
+    threads = settings.threads_per_stream or max(1, cores // streams)
+    one_session = gpus > 0 or not lone_runs or settings.threads_per_stream is not None
+    most = settings.max_batch_size or (32 if gpus else 1)
+    return Plan(
+        streams=streams,
+        threads_per_stream=threads,
+        lone_threads=threads if one_session else cores,
+        max_batch_size=most,
+        decode_threads=cores if gpus else 0,
+        gpu=Gpu(
+            buckets=(most,) if settings.fixed_batch else buckets(most),
+            graphs=settings.cuda_graphs,
+            memory_bytes=settings.gpu_memory_bytes,
+            arena=settings.gpu_arena,
+            cache=settings.tensorrt_cache,
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class WorkerPlan:
+    """How a worker process is laid out: the batches it may hand in at once, and who decodes them.
+
+    With 0 `decode_threads` the threads that wait for the engine do.
+    """
+
+    lanes: int
+    decode_threads: int
+
+
+def worker_plan(workers: int, streams: int, *, on_gpu: bool, cores: int) -> WorkerPlan:
+    """The layout of each of several workers, before an engine of so many streams.
+
+    They may hand in twice what it runs at once: on CPU half of that is being decoded, on a GPU it
+    is the next batch. More lanes are more threads that want one interpreter (docs/decisions.md).
+    """
+    lanes = max(2, math.ceil(2 * streams / workers))
+    return WorkerPlan(lanes, decode_threads=max(1, cores // workers) if on_gpu else 0)
+
+
+def buckets(most: int) -> tuple[int, ...]:
+    """Sizes of runs: the powers of two below the largest, and that one."""
+    return (*(2**power for power in range((most - 1).bit_length())), most)

@@ -1,0 +1,71 @@
+"""What Prometheus sees of the engine that serves: its queue, its streams, its model, its GPUs."""
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Gauge, Info
+
+from service.engine.gpu import nvml
+
+if TYPE_CHECKING:
+    from service.engine.embedder import Embedder
+
+
+class EngineMetrics:
+    """The gauges of the engine; after a reload they are those of the new one."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._streams = Gauge(
+            "swin_inference_streams", "Runs that can be under way at once", registry=registry
+        )
+        self._streams_busy = Gauge(
+            "swin_inference_streams_busy",
+            "Streams with a batch in hand, which they decode or run",
+            registry=registry,
+        )
+        self._longest_run = Gauge(
+            "swin_inference_longest_run_seconds",
+            "How long the oldest run under way has been going",
+            registry=registry,
+        )
+        self._decode_depth = Gauge(
+            "swin_decode_depth", "Images that wait and are not decoded yet", registry=registry
+        )
+        self._queue_depth = Gauge(
+            "swin_queue_depth",
+            "Images admitted that wait to be decoded or run",
+            registry=registry,
+        )
+        self._queue_capacity = Gauge(
+            "swin_queue_capacity", "Images that may wait before requests get 429", registry=registry
+        )
+        self._model_info = Info("swin_model", "The model that is served", registry=registry)
+        self._load_duration = Gauge(
+            "swin_model_load_duration_seconds",
+            "Time to read, build and warm up the model that is served",
+            registry=registry,
+        )
+        self._gpu_watched = False
+
+    def watch(self, embedder: "Embedder") -> None:
+        """Describe an embedder that begins to serve, and read its state when Prometheus asks."""
+        engine, card = embedder.batcher, embedder.card
+        self._queue_depth.set_function(lambda: engine.depth)
+        self._queue_capacity.set(engine.capacity)
+        self._decode_depth.set_function(lambda: engine.undecoded)
+        self._streams.set(engine.streams)
+        self._streams_busy.set_function(lambda: engine.busy)
+        self._longest_run.set_function(engine.longest_run_s)
+        self._load_duration.set(embedder.load_s)
+        self._model_info.info(
+            {
+                "model": card.name,
+                "architecture": card.architecture,
+                "precision": card.precision,
+                "provider": embedder.model.provider,
+                "pretrained": str(card.pretrained).lower(),
+                "digest": embedder.model.digest,
+            }
+        )
+        if embedder.on_gpu and not self._gpu_watched:
+            self._gpu_watched = nvml.register(self._registry)

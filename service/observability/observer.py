@@ -1,0 +1,25 @@
+"""Who is told what becomes of images."""
+
+from concurrent.futures import Future
+
+from service.engine.image_queue import Embedding
+from service.images.preprocess import Picture
+
+
+class Observer:
+    """Is told, and takes no note of it; whoever wants to know says what to do with it."""
+
+    def count_refused_images(self, count: int) -> None:
+        """Images were not admitted."""
+
+    def observe_bytes(self, size: int) -> None:
+        """An encoded image of this many bytes was admitted."""
+
+    def observe_picture(self, picture: Picture) -> None:
+        """An image was decoded."""
+
+    def observe_run(self, size: int, *, succeeded: bool) -> None:
+        """A run of `size` images ended."""
+
+    def observe_image(self, future: Future[Embedding]) -> None:
+        """An image was answered."""

@@ -1,0 +1,1 @@
+"""Sockets, connections, worker processes: how the application is started, served and stopped."""

@@ -1,0 +1,1 @@
+"""Swin Transformer embeddings from Python and the command line."""

@@ -1,0 +1,90 @@
+"""A job: images in, parts of a collection out, whatever engine makes the rows."""
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from model_export.model_card import ModelCard
+from service.engine import memory
+from swin_embed.batch.collection import Collection, Format
+from swin_embed.batch.errors import SourceError
+from swin_embed.batch.recipe import Recipe, Row
+from swin_embed.batch.sources import Source
+
+UNREADABLE_IN_A_ROW = 100
+"""As many files that cannot be read, one after the other, are a source that has gone."""
+
+
+class Engine(Protocol):
+    """What makes rows of sources; `skipped` and `broken` are right when it has made them all.
+
+    Attributes:
+        card: of the model.
+        digest: sha256 of the model's file.
+        skipped: images left out, as they had a row or were named before.
+        broken: sources that could not be read to their end, and why.
+    """
+
+    card: ModelCard
+    digest: str
+    skipped: int
+    broken: list[str]
+
+    def rows(
+        self, found: Sequence[Source], collection: Collection, *, normalize: bool
+    ) -> Generator[Row]:
+        """Rows of the images that the collection has none of."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a part of a job: rows written, and how many of those hold an error."""
+
+    rows: int
+    failed: int
+
+
+def write(
+    rows: Iterator[Row], collection: Collection, recipe: Recipe, form: Format, part_rows: int
+) -> Iterator[Outcome]:
+    """Write rows, a part at a time; yields what was written, after it was.
+
+    The next part fills while one is written.
+    """
+    number = collection.next_number()
+
+    def put(number: int, part: pa.Table) -> Outcome:
+        collection.write(number, part, form)
+        pa.default_memory_pool().release_unused()  # 15 MB that it would keep for the next part
+        memory.give_back()
+        return Outcome(part.num_rows, part.num_rows - part["error"].null_count)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
+        writing: Future[Outcome] | None = None
+        while (part := recipe.table(rows, part_rows)).num_rows:
+            if writing is not None:
+                yield writing.result()
+            writing = writer.submit(put, number, part)
+            number += 1
+        if writing is not None:
+            yield writing.result()
+
+
+def readable(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows, while their images can be read.
+
+    Raises:
+        SourceError: a hundred in a row could not.
+    """
+    unreadable = 0
+    for row in rows:
+        unreadable = unreadable + 1 if row.sha256 is None else 0
+        if unreadable == UNREADABLE_IN_A_ROW:
+            raise SourceError(
+                f"{unreadable} images in a row could not be read, last {row.path}: {row.error}"
+            )
+        yield row

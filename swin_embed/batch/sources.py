@@ -1,0 +1,115 @@
+"""Where a collection's images come from: folders, globs, manifests, tar shards, Parquet tables.
+
+Every path may be local or a URL of anything fsspec reads.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow.parquet as pq
+from fsspec import AbstractFileSystem
+
+from swin_embed.batch import items
+from swin_embed.batch.errors import SourceError, reason
+from swin_embed.batch.items import Item, place
+
+
+@dataclass(frozen=True)
+class Source:
+    """One of a job's sources: `items` lists it; `count` tells how many those are, where that is
+    cheap to know."""
+
+    name: str
+    items: Callable[[], Iterator[Item]]
+    count: Callable[[], int | None]
+
+
+def find(names: Iterable[str]) -> list[Source]:
+    """The sources that a command line names, globs expanded.
+
+    Raises:
+        SourceError: one is not there, or is a table without images.
+    """
+    return [source for name in names for source in _sources(name)]
+
+
+def listing(sources: Iterable[Source], broken: list[str]) -> Iterator[Item]:
+    """What the sources list; one that cannot be read to its end is noted in `broken`, and the next
+    one has its turn."""
+    for source in sources:
+        try:
+            yield from source.items()
+        except Exception as error:  # whatever its format or protocol raises
+            broken.append(f"{source.name}: {reason(error)}")
+
+
+def total(sources: Sequence[Source]) -> int | None:
+    """How many images the sources list, or None where one cannot tell without reading it."""
+    try:
+        counts = [source.count() for source in sources]
+    except Exception:  # what is wrong with it is told by the one who reads it
+        return None
+    return None if None in counts else sum(count for count in counts if count is not None)
+
+
+def read(path: str) -> bytes:
+    """The bytes of the image that an item's `path` names, whatever it came from.
+
+    Raises:
+        SourceError: it is not there any more.
+        OSError, or what the file's own protocol raises: it cannot be read.
+    """
+    table = re.fullmatch(r"(.*\.parquet)#\d+", path, re.IGNORECASE)
+    shard = re.fullmatch(r"(.*\.(?:tar|tar\.gz|tgz))/.+", path, re.IGNORECASE)
+    if table:
+        found = items.in_table(*place(table[1]))
+    elif shard:
+        found = items.in_tar(*place(shard[1]))
+    else:
+        found = iter([items.file(path)])
+    for item in found:
+        if item.path == path:
+            return item.read()
+    raise SourceError(f"{path} is not there any more")
+
+
+def _sources(name: str) -> Iterator[Source]:
+    try:
+        fs, path = place(name)
+        is_glob = re.search(r"[*?\[]", path) and not fs.exists(path)
+        matches = sorted(fs.glob(path)) if is_glob else [path]
+        if not matches:
+            raise SourceError(f"{name} matches no file")
+        for match in matches:
+            yield _source(fs, match)
+    except SourceError:
+        raise
+    except Exception as error:  # whatever its protocol raises
+        raise SourceError(f"cannot read {name}: {reason(error)}") from error
+
+
+def _source(fs: AbstractFileSystem, path: str) -> Source:
+    suffix = path.lower().rpartition(".")[2]
+    if fs.isdir(path):
+        return _listed(path, lambda: items.in_folder(fs, path))
+    if not fs.exists(path):
+        raise SourceError(f"{path} is neither a file nor a folder")
+    if suffix in {"tar", "tgz"} or path.lower().endswith(".tar.gz"):
+        if items.seekable(fs, path):
+            return _listed(path, lambda: items.in_tar(fs, path))
+        return Source(path, lambda: items.in_tar(fs, path), lambda: None)
+    if suffix == "parquet":
+        with fs.open(path) as file, pq.ParquetFile(file) as table:
+            rows = table.metadata.num_rows
+            items.image_column(path, table.schema_arrow)
+        return Source(path, lambda: items.in_table(fs, path), lambda: rows)
+    if suffix in {"csv", "tsv"}:
+        return _listed(path, lambda: items.in_csv(fs, path))
+    if suffix in {"txt", "list"}:
+        return _listed(path, lambda: items.in_text(fs, path))
+    return _listed(path, lambda: iter([items.file(items.name_of(fs, path))]))
+
+
+def _listed(name: str, listed: Callable[[], Iterator[Item]]) -> Source:
+    return Source(name, listed, lambda: sum(1 for _ in listed()))

@@ -1,0 +1,42 @@
+import socket
+
+import pytest
+
+from service.server.listeners import drop_new_connections
+
+SOON = 10.0
+
+
+def test_who_is_in_the_queue_is_accepted_and_nobody_else():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        waiting = [socket.create_connection(address) for _ in range(3)]
+        waiting[0].sendall(b"sent")
+        drop_new_connections(listener.fileno())
+        with pytest.raises(TimeoutError):
+            socket.create_connection(address, timeout=0.2)
+        listener.settimeout(SOON)
+        accepted = [listener.accept()[0] for _ in waiting]
+        assert accepted[0].recv(10) == b"sent"
+        for connection in waiting + accepted:
+            connection.close()
+
+
+def test_a_connection_in_the_making_is_made():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        # The listener waits for what the client sends, and until then for the handshake's end.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)
+        listener.settimeout(SOON)
+        with socket.create_connection(listener.getsockname()) as client:
+            drop_new_connections(listener.fileno())
+            client.sendall(b"sent")
+            with listener.accept()[0] as accepted:
+                accepted.settimeout(SOON)
+                assert accepted.recv(10) == b"sent"
+                client.sendall(b"more")
+                assert accepted.recv(10) == b"more"
+
+
+def test_what_is_no_socket_is_left_alone(tmp_path):
+    with (tmp_path / "file").open("w") as file:
+        drop_new_connections(file.fileno())
