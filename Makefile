@@ -165,7 +165,7 @@ PROJECT := $(COMPILE) pyproject.toml
 
 lock: $(BIN)/uv ## resolve the dependencies of pyproject.toml anew
 	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls -o requirements/serve.txt
-	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls --extra batch --extra heic --group dev -c requirements/serve.txt -o requirements/dev.txt
+	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls --extra batch --extra explore --extra heic --group dev -c requirements/serve.txt -o requirements/dev.txt
 	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls --extra batch --extra s3 --extra search --extra ray --group dev --group scale --group simulation -c requirements/dev.txt -o requirements/scale.txt
 	@$(PROJECT) --extra cpu --extra export --group training -c requirements/dev.txt -o requirements/training.txt
 	@$(PROJECT) --extra cpu --extra urls -c requirements/serve.txt -o requirements/cpu.txt
