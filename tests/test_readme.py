@@ -1,5 +1,7 @@
-"""Shell commands of the README: curl is run, others have their targets and arguments checked, or it
-says here who runs them."""
+"""Shell commands of the README and the pages that continue it.
+
+curl is run, others have their targets and arguments checked, or it says here who runs them.
+"""
 
 import re
 import shlex
@@ -17,10 +19,12 @@ from tests.support.process import running
 ROOT = Path(__file__).parents[1]
 SOON = 60
 
+PAGES = ("README.md", "docs/http.md", "docs/export.md")
 COMMANDS = [
     command
+    for page in PAGES
     for block in re.findall(
-        r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+        r"^```sh\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE
     )
     for command in block.replace("\\\n", " ").splitlines()
 ]
@@ -69,7 +73,7 @@ def test_curl_gets_an_answer(command, address, tmp_path):
 
 @pytest.mark.parametrize("command", having("python -m model_export "))
 def test_the_exporter_takes_its_arguments(command):
-    assert export_parser().parse_args(shlex.split(command, comments=True)[3:]).name
+    assert export_parser().parse_args(shlex.split(command, comments=True)[3:])
 
 
 @pytest.mark.parametrize("command", having("swin-embed "))
