@@ -40,11 +40,10 @@ from service.engine.embedder import Embedder
 from service.engine.gpu import devices
 from service.engine.gpu.buckets import Buckets
 from service.engine.gpu.providers import Gpu
-from service.engine.image_queue import Embedding, Vector
-from service.engine.model import Vectors
 from service.images.preprocess import preprocess
 from service.observability.metrics import Metrics
 from service.settings import Settings
+from service.types import Embedding, Vector, Vectors
 
 MODELS = [f"swin_{size}_patch4_window7_224" for size in ("tiny", "base", "large")]
 

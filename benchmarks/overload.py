@@ -40,8 +40,9 @@ def serve() -> int:
     """The service, with runs that wait instead of computing."""
     from service import __main__
     from service.engine import model
+    from service.types import Pixels, Vectors
 
-    def run(self: model.Model, pixels: model.Pixels, alone: bool = False) -> model.Vectors:
+    def run(self: model.Model, pixels: Pixels, alone: bool = False) -> Vectors:
         time.sleep(RUN_S)
         return np.ones((len(pixels), self.card.embedding_dim), np.float32)
 

@@ -14,7 +14,8 @@ from benchmarks.load import Plan
 from benchmarks.servers import Server, carry_out, running
 from service.engine import model
 from service.engine.resources import usable_cores
-from service.images.preprocess import Pixels, preprocess
+from service.images.preprocess import preprocess
+from service.types import Pixels
 
 MANY = 10**9
 BUSY = "decode + model, a stream a core"

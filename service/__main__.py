@@ -10,20 +10,22 @@ import logging
 import os
 import sys
 
-from service import doctor, tune
-from service.api.app import create_app
 from service.command_line import SettingsError, misspelt, read
-from service.engine import memory, resources
 from service.observability import logs
-from service.server import server
+from service.settings import Settings
 
 logger = logging.getLogger("service")
 
 
 def main() -> int:
+    # What runs models is imported once it is needed: `--help` does without.
     if sys.argv[1:2] == ["doctor"]:
+        from service import doctor
+
         return doctor.main(sys.argv[2:])
     if sys.argv[1:2] == ["tune"]:
+        from service import tune
+
         return tune.main(sys.argv[2:])
     try:
         settings = read(sys.argv[1:])
@@ -33,6 +35,14 @@ def main() -> int:
     logs.configure(settings.log_format, settings.log_level)
     for warning in misspelt(os.environ):
         logger.warning(warning)
+    return serve(settings)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until told to stop; the exit status."""
+    from service.engine import memory, resources
+    from service.server import server
+
     memory.lay_out_heaps(resources.usable_cores())
     faulthandler.enable()  # a crash in native code then says in which thread, and where
     sys.setswitchinterval(resources.SWITCH_S)
@@ -43,6 +53,8 @@ def main() -> int:
 
     def give_up() -> None:
         serving.should_exit = True
+
+    from service.api.app import create_app
 
     settings = server.fit(settings)
     app = create_app(settings, on_failure=give_up)

@@ -1,6 +1,7 @@
 """Every setting, once: from `SWIN_*` in the environment or the flag of the same name."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -14,10 +15,11 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from service.engine.gpu import devices
-from service.engine.gpu.providers import Growth, default_cache
-
 PREFIX = "SWIN_"
+
+DEVICE = re.compile(r"auto|cpu|(cuda|tensorrt)(:\d+)?")
+
+Growth = Literal["requested", "doubled"]
 
 
 def _split(value: object) -> object:
@@ -28,15 +30,37 @@ def _split(value: object) -> object:
     )
 
 
-def _a_device(value: str) -> str:
-    devices.parse(value)
+def device_names(asked: str) -> tuple[str, ...]:
+    """The devices in a value of `SWIN_DEVICE`, such as `cuda:0,cuda:1`.
+
+    Raises:
+        ValueError: it is none; the message says what would be.
+    """
+    names = tuple(part.strip() for part in asked.split(","))
+    kinds = {name.partition(":")[0] for name in names}
+    if not all(map(DEVICE.fullmatch, names)) or len(kinds) > 1 < len(names):
+        raise ValueError("auto, cpu, cuda or tensorrt; or GPUs of one kind: cuda:0,cuda:1")
+    if len({int(name.partition(":")[2] or 0) for name in names}) < len(names):
+        raise ValueError("a device is named twice; SWIN_STREAMS says how many runs it does at once")
+    return names
+
+
+def _checked_device(value: str) -> str:
+    device_names(value)
     return value
+
+
+def default_tensorrt_cache() -> Path:
+    """Where TensorRT's engines are kept unless `SWIN_TENSORRT_CACHE` says otherwise."""
+    return Path(
+        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "swin-embed", "tensorrt"
+    )
 
 
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Positive = Annotated[int, Field(gt=0)]
-Device = Annotated[str, AfterValidator(_a_device)]
+Device = Annotated[str, AfterValidator(_checked_device)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -104,7 +128,7 @@ class Settings(BaseSettings):
         "requested", description="how onnxruntime's GPU memory grows: as requested, or by doubling"
     )
     tensorrt_cache: Path = Field(
-        default_factory=default_cache,
+        default_factory=default_tensorrt_cache,
         description="folder of TensorRT's engines, which take minutes to build (default: "
         "swin-embed/tensorrt in the user's cache)",
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from service.observability.metrics import Metrics
 
 ROOT = Path(__file__).parents[1]
-OF_OTHERS = ("service/engine/gpu/nvml.py", "service/server/workers/supervisor.py")
+OF_OTHERS = ("service/observability/nvml.py", "service/server/workers/supervisor.py")
 """Where metrics are made that a process has only with GPUs, or with workers."""
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from service.engine.embedder import Embedder, Image
-from service.engine.image_queue import Embedding
+from service.engine.embedder import Embedder
 from service.errors import ClientLeft, InvalidRequest, RequestTimeout, ServiceError, TooManyImages
 from service.observability import traces
 from service.observability.metrics import Metrics
 from service.settings import Settings
+from service.types import Embedding, Image
 
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 MILLISECONDS = re.compile(r"[0-9]{1,9}")

@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from model_export.model_card import ModelCard
 from service.api.answers import embedder
 from service.api.openapi import MODEL_NAME, error_responses
-from service.engine.placement import Described
 from service.errors import ModelNotFound, NotReady
+from service.types import ModelInfo
 
 router = APIRouter(tags=["models"])
 
@@ -72,7 +72,7 @@ def check_name(name: str, card: ModelCard, param: str | None = None) -> None:
         )
 
 
-def _described(model: Described) -> dict[str, Any]:
+def _described(model: ModelInfo) -> dict[str, Any]:
     return {
         "id": model.card.name,
         "object": "model",

@@ -23,7 +23,6 @@ from service.api.openapi import (
 )
 from service.api.sources import decode, is_address
 from service.api.vectors import rows
-from service.engine.image_queue import Vector
 from service.errors import (
     InvalidRequest,
     ModelNotFound,
@@ -31,6 +30,7 @@ from service.errors import (
     ServiceError,
     UnsupportedMediaType,
 )
+from service.types import Vector
 
 router = APIRouter(tags=["openai"])
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.engine.embedder import unit_length
-from service.engine.image_queue import Embedding
+from service.types import Embedding
 
 Dtype = Literal["float32", "float16", "int8", "binary"]
 

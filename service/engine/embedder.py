@@ -11,15 +11,13 @@ import numpy as np
 from service.engine import memory, placement
 from service.engine.batcher import Batcher
 from service.engine.decoders import Decoders, Work
-from service.engine.image_queue import Decode, Embedding, Job, Vector
+from service.engine.image_queue import Decode, Job
 from service.engine.placement import Loaded
 from service.errors import NotReady, RequestTimeout, ServiceError
-from service.images.preprocess import Pixels, preprocess
+from service.images.preprocess import preprocess
 from service.observability.observer import Observer
 from service.settings import Settings
-
-Image = bytes | Pixels
-"""An encoded image, or pixels as the model takes them: uint8 `[image_size, image_size, 3]`."""
+from service.types import Embedding, EngineState, Image, Pixels, Vector
 
 STALLED_RUNS = 20
 STALLED_S = 4.0
@@ -149,6 +147,18 @@ class Embedder:
             except (ServiceError, TimeoutError):
                 return False
         return True
+
+    def state(self) -> EngineState:
+        """What it is doing now, for the metrics."""
+        batcher = self.batcher
+        return EngineState(
+            queued=batcher.depth,
+            undecoded=batcher.undecoded,
+            capacity=batcher.capacity,
+            streams=batcher.streams,
+            busy=batcher.busy,
+            longest_run_s=batcher.longest_run_s(),
+        )
 
     def close(self) -> None:
         """Finish what was submitted and stop."""

@@ -6,34 +6,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
 from service.engine.fair_queue import Turns
 from service.errors import QueueFull
-from service.images.preprocess import Pixels
-
-Vector = npt.NDArray[np.float32]
-"""float32 `[dim]`, not normalised."""
+from service.types import Embedding, Pixels
 
 RECENT = 32
 """Batches over which the pace is averaged."""
-
-
-@dataclass(frozen=True, slots=True)
-class Embedding:
-    """A vector, how long each stage took to make it, in seconds, and the size of its image.
-
-    `width` and `height` are of the image as it was stored, in pixels; of an image that came as
-    pixels, those of its array.
-    """
-
-    vector: Vector
-    decode_s: float
-    queue_s: float
-    inference_s: float
-    width: int
-    height: int
 
 
 Decode = Callable[[], Pixels]

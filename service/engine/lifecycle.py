@@ -99,11 +99,17 @@ class Lifecycle:
             self.failure = error
             self.phase = Phase.FAILED
             return
-        self._metrics.engine.watch(self._embedder)
+        self._watch(self._embedder)
         if self.phase is Phase.STARTING:
             self.phase = Phase.SERVING
             self._metrics.observe_start()
             logger.info("ready")
+
+    def _watch(self, embedder: Embedder) -> None:
+        """Have the metrics tell of an embedder that begins to serve."""
+        self._metrics.engine.watch(
+            embedder.model, embedder.load_s, embedder.state, on_gpu=embedder.on_gpu
+        )
 
     async def _make(self) -> Embedder:
         return await _in_thread(lambda: Embedder(self._settings, self._metrics, self._load))
@@ -156,7 +162,7 @@ class Lifecycle:
                 raise NotReady(f"the service is {self.phase.value}", retry_after_s=1)
             self._embedder = new
             await self._introduce(new)
-            self._metrics.engine.watch(new)
+            self._watch(new)
             self._metrics.observe_reload(succeeded=True)
             logger.info("serving %s instead of %s", new.model.digest, old.model.digest)
             await self._close(old)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 from pydantic import ValidationError
 
@@ -15,10 +14,7 @@ from model_export.model_card import EMBEDDING, METADATA_KEY, PIXELS, ModelCard
 from service.engine.gpu.devices import PROVIDERS, kind
 from service.engine.gpu.providers import Gpu, providers
 from service.errors import ArtifactError, DeviceError
-from service.images.preprocess import Pixels
-
-Vectors = npt.NDArray[np.float32]
-"""float32 `[n, dim]`, not normalised."""
+from service.types import Pixels, Vectors
 
 HOW_TO_EXPORT = "make one with: python -m model_export NAME --output FILE"
 

@@ -4,34 +4,19 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from model_export.model_card import ModelCard
 from service.engine import model, resources
 from service.engine.gpu import devices
 from service.engine.gpu.buckets import Buckets
-from service.engine.model import Model, Vectors
+from service.engine.model import Model
 from service.engine.resources import Plan
 from service.engine.stream import Lane
-from service.images.preprocess import Pixels
 from service.settings import Settings
+from service.types import ModelInfo, Pixels, Vectors
 
 logger = logging.getLogger(__name__)
-
-
-class Described(Protocol):
-    """What answers tell of the model that made them."""
-
-    @property
-    def card(self) -> ModelCard: ...
-
-    @property
-    def digest(self) -> str: ...
-
-    @property
-    def provider(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -42,7 +27,7 @@ class Loaded:
     behind the lanes does its work, as far as that is not seen from here; `close` lets go of it.
     """
 
-    model: Described
+    model: ModelInfo
     lanes: Sequence[Lane]
     max_batch_size: int
     decode_threads: int

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from service.engine.image_queue import Embedding, Job
+from service.engine.image_queue import Job
 from service.errors import NotReady
-from service.images.preprocess import Pixels
+from service.types import Embedding, Pixels, Vectors
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +21,7 @@ class RunObserver(Protocol):
     def __call__(self, size: int, *, succeeded: bool) -> None: ...
 
 
-Run = Callable[[Sequence[Pixels], bool], npt.NDArray[np.float32]]
+Run = Callable[[Sequence[Pixels], bool], Vectors]
 """Images, and whether the run is alone, to their vectors, float32 `[n, dim]`."""
 
 

@@ -1,10 +1,8 @@
 """Image bytes to the pixels the network was trained on: uint8 `[crop, crop, 3]`, RGB."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
@@ -20,9 +18,7 @@ from service.errors import ImageTooLarge, InvalidImage, ServiceError
 from service.images import geometry, limits
 from service.images.geometry import Box, Size
 from service.images.heif import reader as heic
-
-Pixels = npt.NDArray[np.uint8]
-"""uint8 `[height, width, 3]`, RGB."""
+from service.types import Picture
 
 READERS: tuple[type[ImageFile], ...] = (
     JpegImageFile,
@@ -64,15 +60,6 @@ INTERPOLATIONS = {
     "bilinear": Image.Resampling.BILINEAR,
     "lanczos": Image.Resampling.LANCZOS,
 }
-
-
-class Picture(NamedTuple):
-    """An image ready for the network; the size it had, in pixels; its format, such as `jpeg`."""
-
-    pixels: Pixels
-    width: int
-    height: int
-    format: str
 
 
 def preprocess(

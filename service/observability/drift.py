@@ -16,7 +16,7 @@ import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import Metric
 
-from service.images.preprocess import Picture, Pixels
+from service.types import Picture, Pixels, Vector
 
 SAMPLED = 16
 """Rows and columns of an image that are looked at."""
@@ -164,7 +164,7 @@ class Drift:
         if known:
             self._duplicates.inc()
 
-    def observe_vector(self, vector: npt.NDArray[np.float32]) -> None:
+    def observe_vector(self, vector: Vector) -> None:
         """Note a vector, float32 `[dim]`, not normalised."""
         norm = float(np.sqrt(vector @ vector))
         self._norm.observe(norm)

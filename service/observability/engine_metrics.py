@@ -1,13 +1,11 @@
 """What Prometheus sees of the engine that serves: its queue, its streams, its model, its GPUs."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Gauge, Info
 
-from service.engine.gpu import nvml
-
-if TYPE_CHECKING:
-    from service.engine.embedder import Embedder
+from service.observability import nvml
+from service.types import EngineState, ModelInfo
 
 
 class EngineMetrics:
@@ -47,25 +45,34 @@ class EngineMetrics:
         )
         self._gpu_watched = False
 
-    def watch(self, embedder: "Embedder") -> None:
-        """Describe an embedder that begins to serve, and read its state when Prometheus asks."""
-        engine, card = embedder.batcher, embedder.card
-        self._queue_depth.set_function(lambda: engine.depth)
-        self._queue_capacity.set(engine.capacity)
-        self._decode_depth.set_function(lambda: engine.undecoded)
-        self._streams.set(engine.streams)
-        self._streams_busy.set_function(lambda: engine.busy)
-        self._longest_run.set_function(engine.longest_run_s)
-        self._load_duration.set(embedder.load_s)
+    def watch(
+        self, model: ModelInfo, load_s: float, state: Callable[[], EngineState], *, on_gpu: bool
+    ) -> None:
+        """Describe an engine that begins to serve.
+
+        Args:
+            model: what it runs.
+            load_s: seconds it took to load.
+            state: asked whenever Prometheus asks.
+            on_gpu: whether the GPUs are of interest.
+        """
+        self._queue_depth.set_function(lambda: state().queued)
+        self._queue_capacity.set_function(lambda: state().capacity)
+        self._decode_depth.set_function(lambda: state().undecoded)
+        self._streams.set_function(lambda: state().streams)
+        self._streams_busy.set_function(lambda: state().busy)
+        self._longest_run.set_function(lambda: state().longest_run_s)
+        self._load_duration.set(load_s)
+        card = model.card
         self._model_info.info(
             {
                 "model": card.name,
                 "architecture": card.architecture,
                 "precision": card.precision,
-                "provider": embedder.model.provider,
+                "provider": model.provider,
                 "pretrained": str(card.pretrained).lower(),
-                "digest": embedder.model.digest,
+                "digest": model.digest,
             }
         )
-        if embedder.on_gpu and not self._gpu_watched:
+        if on_gpu and not self._gpu_watched:
             self._gpu_watched = nvml.register(self._registry)

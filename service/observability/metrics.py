@@ -4,7 +4,6 @@ import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
-from typing import TYPE_CHECKING
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,10 +20,7 @@ from service.errors import ImageTooLarge, InvalidImage, RequestTimeout
 from service.observability.drift import Allowance, Drift
 from service.observability.engine_metrics import EngineMetrics
 from service.observability.observer import Observer
-
-if TYPE_CHECKING:
-    from service.engine.image_queue import Embedding
-    from service.images.preprocess import Picture
+from service.types import Embedding, Picture
 
 # From a nano model on a GPU (about 1 ms) to the 30 s after which a request is given up, five steps
 # a decade: each bound is 1.6 times the one before, so a quantile read off them is within a quarter.
@@ -181,14 +177,14 @@ class Metrics(Observer):
         self._batch_size.observe(size)
         (self._runs_ok if succeeded else self._runs_failed).inc()
 
-    def observe_picture(self, picture: "Picture") -> None:
+    def observe_picture(self, picture: Picture) -> None:
         """Note what a decoded image is like."""
         self._image_pixels.observe(picture.width * picture.height)
         self._image_formats.labels(picture.format).inc()
         if self._looks_at_pictures.take():
             self.drift.observe_picture(picture)
 
-    def observe_image(self, future: "Future[Embedding]") -> None:
+    def observe_image(self, future: Future[Embedding]) -> None:
         """Count an image that has been answered, and the time it spent in each stage."""
         outcome = _outcome(future)
         self._images[outcome].inc()
@@ -201,7 +197,7 @@ class Metrics(Observer):
                 self.drift.observe_vector(embedding.vector)
 
 
-def _outcome(future: "Future[Embedding]") -> str:
+def _outcome(future: Future[Embedding]) -> str:
     try:
         error = future.exception()
     except CancelledError:

@@ -2,8 +2,7 @@
 
 from concurrent.futures import Future
 
-from service.engine.image_queue import Embedding
-from service.images.preprocess import Picture
+from service.types import Embedding, Picture
 
 
 class Observer:

@@ -23,9 +23,10 @@ from ray.data.block import BlockMetadata
 from model_export.model_card import ModelCard
 from service.engine.embedder import Embedder, unit_length
 from service.errors import ImageTooLarge, InvalidImage
-from service.images.preprocess import Pixels, preprocess
+from service.images.preprocess import preprocess
 from service.observability.observer import Observer
 from service.settings import Settings
+from service.types import Pixels
 from swin_embed.batch import sources
 from swin_embed.batch.collection import Collection
 from swin_embed.batch.items import Item

@@ -10,8 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from service.engine.embedder import Embedder, unit_length
-from service.engine.image_queue import Embedding
 from service.errors import ImageTooLarge, InvalidImage, ServiceError
+from service.types import Embedding
 from swin_embed.batch import sources
 from swin_embed.batch.collection import Collection
 from swin_embed.batch.items import Item

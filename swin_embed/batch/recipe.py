@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from model_export.model_card import METADATA_KEY, ModelCard
-from service.engine.image_queue import Vector
 from service.errors import ImageTooLarge, InvalidImage
+from service.types import Vector
 from swin_embed.batch.errors import OutputError, reason
 from swin_embed.batch.items import Item
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from service.engine.image_queue import Vector
+from service.types import Vector
 from swin_embed.batch.collection import Collection
 from swin_embed.batch.errors import OutputError
 

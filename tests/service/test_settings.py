@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from service.command_line import read
-from service.settings import Settings
+from service.settings import Settings, default_tensorrt_cache, device_names
 
 
 def test_environment_and_defaults(monkeypatch):
@@ -81,3 +83,39 @@ def test_a_limit_that_is_not_set_follows_the_other(monkeypatch, given, queue, re
 def test_limits_that_contradict_each_other_are_refused(given):
     with pytest.raises(ValidationError, match="could never be admitted"):
         Settings(**given)
+
+
+@pytest.mark.parametrize(
+    ("asked", "parsed"),
+    [
+        ("auto", ("auto",)),
+        ("cpu", ("cpu",)),
+        ("cuda", ("cuda",)),
+        ("tensorrt:3", ("tensorrt:3",)),
+        ("cuda:0, cuda:1", ("cuda:0", "cuda:1")),
+    ],
+)
+def test_devices_are_named(asked, parsed):
+    assert device_names(asked) == parsed
+
+
+@pytest.mark.parametrize(
+    "asked", ["", "gpu", "cuda:", "cuda:x", "cpu:0", "cuda:0,", "cuda:0,tensorrt:1", "cpu,cuda"]
+)
+def test_what_names_no_devices_is_refused(asked):
+    with pytest.raises(ValueError, match="auto, cpu, cuda or tensorrt"):
+        device_names(asked)
+
+
+@pytest.mark.parametrize("asked", ["cuda:1,cuda:1", "cuda,cuda:0", "cpu,cpu"])
+def test_a_device_named_twice_is_refused(asked):
+    with pytest.raises(ValueError, match="twice"):
+        device_names(asked)
+
+
+def test_engines_lie_in_the_users_cache(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    assert default_tensorrt_cache() == Path("/caches/swin-embed/tensorrt")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert default_tensorrt_cache() == Path("/home/me/.cache/swin-embed/tensorrt")

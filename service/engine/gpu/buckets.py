@@ -11,8 +11,8 @@ import onnxruntime as ort
 
 from model_export.model_card import EMBEDDING, PIXELS
 from service.engine.gpu import devices
-from service.engine.model import Model, Vectors
-from service.images.preprocess import Pixels
+from service.engine.model import Model
+from service.types import Pixels, Vectors
 
 GRAPH = "gpu_graph_id"
 """The run option that names the CUDA graph to record or replay."""

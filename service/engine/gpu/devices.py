@@ -14,13 +14,13 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from service.errors import DeviceError
+from service.settings import device_names
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
-NAME = re.compile(r"auto|cpu|(cuda|tensorrt)(:\d+)?")
 
 DRIVER = "libcuda.so.1"
 LIBRARIES = {
@@ -47,26 +47,11 @@ def number(device: str) -> int:
     return int(device.partition(":")[2] or 0)
 
 
-def parse(asked: str) -> tuple[str, ...]:
-    """The devices in a value of `SWIN_DEVICE`, such as `cuda:0,cuda:1`.
-
-    Raises:
-        ValueError: it is none; the message says what would be.
-    """
-    names = tuple(part.strip() for part in asked.split(","))
-    kinds = {kind(name) for name in names}
-    if not all(NAME.fullmatch(name) for name in names) or len(kinds) > 1 < len(names):
-        raise ValueError("auto, cpu, cuda or tensorrt; or GPUs of one kind: cuda:0,cuda:1")
-    if len({(kind(name), number(name)) for name in names}) < len(names):
-        raise ValueError("a device is named twice; SWIN_STREAMS says how many runs it does at once")
-    return names
-
-
 def choose(asked: str) -> tuple[str, ...]:
     """The devices to run on: those asked for; for `auto` the first GPU if it works, or the CPU.
 
     Args:
-        asked: `SWIN_DEVICE`, which `parse` takes.
+        asked: a value of `SWIN_DEVICE`.
 
     Raises:
         DeviceError: one that was asked for by name cannot be had.
@@ -79,7 +64,7 @@ def choose(asked: str) -> tuple[str, ...]:
             return ("cuda:0",)
         logger.warning("no GPU, running on the CPU: %s", found)
         return ("cpu",)
-    devices = parse(asked)
+    devices = device_names(asked)
     for device in devices:
         if found := problem(device):
             raise DeviceError(f"SWIN_DEVICE={device}: {found}")

@@ -1,27 +1,17 @@
 """What onnxruntime is asked for on each kind of device, as data."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from model_export.model_card import PIXELS, ModelCard
 from service.engine.gpu.devices import PROVIDERS, kind, number
+from service.settings import Growth, default_tensorrt_cache
 
 Providers = list[tuple[str, dict[str, str]]]
 """Execution providers in order of precedence, each with its options, as onnxruntime takes them."""
 
-Growth = Literal["requested", "doubled"]
-
 ARENA: dict[Growth, str] = {"requested": "kSameAsRequested", "doubled": "kNextPowerOfTwo"}
-
-
-def default_cache() -> Path:
-    """Where TensorRT's engines are kept unless `SWIN_TENSORRT_CACHE` says otherwise."""
-    return Path(
-        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "swin-embed", "tensorrt"
-    )
 
 
 @dataclass(frozen=True)
@@ -40,7 +30,7 @@ class Gpu:
     graphs: bool = False
     memory_bytes: int | None = None
     arena: Growth = "requested"
-    cache: Path = field(default_factory=default_cache)
+    cache: Path = field(default_factory=default_tensorrt_cache)
 
 
 def providers(device: str, gpu: Gpu, card: ModelCard, digest: str) -> Providers:

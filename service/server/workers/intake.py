@@ -14,10 +14,11 @@ from functools import partial
 
 from model_export.model_card import ModelCard
 from service.engine.embedder import Embedder
-from service.engine.image_queue import Embedding, Job
+from service.engine.image_queue import Job
 from service.engine.resources import WorkerPlan
 from service.errors import ServiceError
 from service.server.workers.shared_pixels import Layout, SharedPixels
+from service.types import Embedding
 
 COUNT = struct.Struct("I")
 """What a worker sends on a lane: how many images wait in it."""

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from model_export.model_card import ModelCard
-from service.engine.model import Vectors
 from service.engine.placement import Loaded
 from service.engine.stream import Lane
 from service.errors import EngineError, NotReady
-from service.images.preprocess import Pixels
 from service.server.workers.intake import COUNT, Offer
 from service.server.workers.shared_pixels import SharedPixels
 from service.settings import Settings
+from service.types import Pixels, Vectors
 
 
 @dataclass(frozen=True)

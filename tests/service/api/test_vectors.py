@@ -5,7 +5,7 @@ import pytest
 
 from service.api.vectors import rows
 from service.engine.embedder import unit_length
-from service.engine.image_queue import Embedding
+from service.types import Embedding
 
 
 def embeddings(*vectors):

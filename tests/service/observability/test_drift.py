@@ -3,9 +3,9 @@ import pytest
 from PIL import Image
 from prometheus_client import CollectorRegistry
 
-from service.images.preprocess import Picture
 from service.observability import drift as drifting
 from service.observability.drift import LOOKS_AT_ONCE, LOOKS_PER_S, RECENT, Allowance, Drift, look
+from service.types import Picture
 from tests.support.images import noise, photos
 
 

@@ -5,10 +5,10 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 
-from service.engine.image_queue import Embedding
 from service.errors import ImageTooLarge, InvalidImage, NotReady, RequestTimeout
 from service.images.preprocess import Picture
 from service.observability.metrics import Metrics
+from service.types import Embedding
 
 OUTCOMES = ("ok", "invalid", "refused", "expired", "cancelled", "failed")
 

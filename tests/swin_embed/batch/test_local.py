@@ -4,8 +4,8 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 
-from service.engine.image_queue import Embedding
 from service.errors import NotReady
+from service.types import Embedding
 from swin_embed.batch import items as items_module
 from swin_embed.batch import local, sources
 from swin_embed.batch.items import Item

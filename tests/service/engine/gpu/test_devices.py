@@ -130,34 +130,6 @@ def test_gpus_by_name(machine):
     assert devices.gpus() == ["NVIDIA A", "NVIDIA B"]
 
 
-@pytest.mark.parametrize(
-    ("asked", "parsed"),
-    [
-        ("auto", ("auto",)),
-        ("cpu", ("cpu",)),
-        ("cuda", ("cuda",)),
-        ("tensorrt:3", ("tensorrt:3",)),
-        ("cuda:0, cuda:1", ("cuda:0", "cuda:1")),
-    ],
-)
-def test_devices_are_named(asked, parsed):
-    assert devices.parse(asked) == parsed
-
-
-@pytest.mark.parametrize(
-    "asked", ["", "gpu", "cuda:", "cuda:x", "cpu:0", "cuda:0,", "cuda:0,tensorrt:1", "cpu,cuda"]
-)
-def test_what_names_no_devices_is_refused(asked):
-    with pytest.raises(ValueError, match="auto, cpu, cuda or tensorrt"):
-        devices.parse(asked)
-
-
-@pytest.mark.parametrize("asked", ["cuda:1,cuda:1", "cuda,cuda:0", "cpu,cpu"])
-def test_a_device_named_twice_is_refused(asked):
-    with pytest.raises(ValueError, match="twice"):
-        devices.parse(asked)
-
-
 def test_every_gpu_that_was_asked_for_must_be_there(machine):
     machine(TWO)
     assert devices.choose("cuda:0,cuda:1") == ("cuda:0", "cuda:1")

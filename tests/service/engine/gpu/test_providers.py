@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from service.engine import model
-from service.engine.gpu.providers import Gpu, default_cache, providers
+from service.engine.gpu.providers import Gpu, providers
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +59,3 @@ def test_each_artifact_has_engines_of_its_own_and_all_share_timings(card):
 def test_tensorrt_keeps_to_the_precision_of_the_artifact(card, precision, half):
     card = card.model_copy(update={"precision": precision})
     assert providers("tensorrt:0", Gpu(), card, "abc")[0][1]["trt_fp16_enable"] == half
-
-
-def test_engines_lie_in_the_users_cache(monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
-    assert default_cache() == Path("/caches/swin-embed/tensorrt")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", "/home/me")
-    assert default_cache() == Path("/home/me/.cache/swin-embed/tensorrt")

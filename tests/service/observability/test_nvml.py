@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client import CollectorRegistry
 
-from service.engine.gpu import nvml
+from service.observability import nvml
 
 
 class NVMLError(Exception):
