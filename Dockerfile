@@ -2,12 +2,13 @@
 # docker build -t swin-embed:gpu --target gpu .                  the same on an NVIDIA GPU
 # docker build -t swin-embed-export:cpu --target export .        the exporter by itself
 # docker build --build-arg MODEL=mine.onnx .                     models/mine.onnx baked in
-# docker run -v ./models:/models:ro -e SWIN_MODEL=/models/mine.onnx ...    or mounted
+#
+# How to run them, and how to build the same image twice: docs/operations.md, "Container".
 #
 # Without pillow-heif (HEIC), whose wheels are GPLv2: docs/operations.md has how to add it.
-#
-# PYTHON_IMAGE takes a digest too, to pin the base: --build-arg PYTHON_IMAGE=python@sha256:...
 
+# A minor version, whose tag gets security fixes; a digest pins it:
+# --build-arg PYTHON_IMAGE=docker.io/library/python:3.12-slim-bookworm@sha256:...
 ARG PYTHON_IMAGE=docker.io/library/python:3.12-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS install
@@ -25,9 +26,22 @@ RUN python3 -m pip install --require-hashes --no-compile --target /site -r /requ
 
 # The exporter by itself, where a checkpoint becomes an artifact in the cluster that serves it.
 FROM install AS install-export
-RUN python3 -m pip install --require-hashes --target /site -r /requirements/serve.txt
+RUN python3 -m pip install --require-hashes --no-compile --target /site -r /requirements/serve.txt && \
+    python3 /build/sbom.py /site > /site/sbom.cdx.json
 
-FROM ${PYTHON_IMAGE} AS export
+# What is written about every image; a release sets VERSION and REVISION (git rev-parse HEAD).
+FROM ${PYTHON_IMAGE} AS labelled
+ARG PYTHON_IMAGE
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="swin-embed" \
+      org.opencontainers.image.description="Swin Transformer image embeddings as a service" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}"
+
+FROM labelled AS export
 ENV PYTHONPATH=/site:/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 COPY --from=install-export /site/ /site/
 COPY model_export/ /app/model_export/
@@ -51,11 +65,11 @@ FROM ${PYTHON_IMAGE} AS app
 COPY service/ /app/service/
 COPY model_export/__init__.py model_export/model_card.py /app/model_export/
 COPY docker/healthcheck.py /app/
-RUN python3 -m compileall -q /app
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash /app
 
-FROM ${PYTHON_IMAGE} AS base
+FROM labelled AS base
 ENV PYTHONPATH=/site:/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    SWIN_HOST=0.0.0.0 SWIN_PORT=8000 SWIN_MODEL=/models/model.onnx SWIN_LOG_FORMAT=json
+    SWIN_HOST=0.0.0.0,:: SWIN_PORT=8000 SWIN_MODEL=/models/model.onnx SWIN_LOG_FORMAT=json
 COPY --from=app /app/ /app/
 COPY --from=model /models/ /models/
 WORKDIR /app

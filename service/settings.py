@@ -83,7 +83,9 @@ class Settings(BaseSettings):
     )
 
     model: Path | None = Field(None, description="path of the .onnx file to serve")
-    host: str = Field("127.0.0.1", description="address to listen on")
+    host: str = Field(
+        "127.0.0.1", description="address to listen on, or several, comma-separated: 0.0.0.0,::"
+    )
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 picks a free one")
 
     grpc_port: int | None = Field(
@@ -196,6 +198,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="lowest level that is logged"
     )
+
+    @property
+    def hosts(self) -> list[str]:
+        """The addresses of `host`, of which there is one at least."""
+        return [host.strip() for host in self.host.split(",")]
 
     @field_validator("device", "gpu_arena", "preprocess", "log_format", "log_level", mode="before")
     @classmethod

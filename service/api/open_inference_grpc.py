@@ -59,14 +59,16 @@ async def start(service: State) -> grpc.aio.Server:
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     health_pb2_grpc.add_HealthServicer_to_server(Health(service), server)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"{host}:{settings.grpc_port}"
-    try:
-        port = server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise StartError(f"SWIN_GRPC_PORT: cannot listen on {address}") from error
+    for host in settings.hosts:
+        address = f"[{host}]" if ":" in host else host
+        try:
+            port = server.add_insecure_port(f"{address}:{settings.grpc_port}")
+        except RuntimeError as error:
+            raise StartError(
+                f"SWIN_GRPC_PORT: cannot listen on {address}:{settings.grpc_port}"
+            ) from error
+        logger.info("gRPC running on %s:%d", address, port)
     await server.start()
-    logger.info("gRPC running on %s:%d", host, port)
     return server
 
 

@@ -6,6 +6,7 @@ import ctypes
 import os
 import socket
 import struct
+from collections.abc import Sequence
 
 from service.errors import StartError
 
@@ -29,19 +30,25 @@ BACKLOG = 2048
 """Connections that wait to be accepted; uvicorn's default."""
 
 
-async def listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets that listen at all addresses of a host.
+async def listen(hosts: Sequence[str], port: int) -> list[socket.socket]:
+    """Sockets that listen at all addresses of some hosts.
+
+    A family of addresses that this machine does not have is left out, as long as another is there:
+    `0.0.0.0` and `::` serve on a machine without IPv6 too.
 
     Raises:
-        StartError: one of them cannot be used.
+        StartError: an address cannot be used, or there is none.
     """
     loop = asyncio.get_running_loop()
     try:
-        server = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
+        server = await loop.create_server(asyncio.Protocol, hosts, port, start_serving=False)
     except OSError as error:
-        raise StartError(f"SWIN_HOST, SWIN_PORT: {error.strerror}") from error
+        raise StartError(f"SWIN_HOST, SWIN_PORT: {error.strerror or error}") from error
     listeners = [socket.socket(fileno=os.dup(one.fileno())) for one in server.sockets]
+    listeners.sort(key=lambda listener: listener.family)  # IPv4, of which the log tells, first
     server.close()
+    if not listeners:
+        raise StartError(f"SWIN_HOST: this machine has no addresses like {', '.join(hosts)}")
     for listener in listeners:
         listener.listen(BACKLOG)
     return listeners

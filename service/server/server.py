@@ -51,7 +51,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_s),
             )
         )
-        self._host, self._port = settings.host, settings.port
+        self._hosts, self._port = settings.hosts, settings.port
         self._drain_seconds = settings.drain_seconds
         self._lifecycle: Lifecycle = app.state.lifecycle
         self._drained_at: float | None = None
@@ -63,7 +63,7 @@ class Server(uvicorn.Server):
         """
         if sockets is None:
             try:
-                sockets = await listen(self._host, self._port)
+                sockets = await listen(self._hosts, self._port)
             except StartError as error:
                 self._lifecycle.failure = error
                 return

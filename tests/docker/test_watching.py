@@ -4,6 +4,7 @@ import importlib.util
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,21 @@ def test_compose_confines_every_service_of_ours():
     for one in ours:
         assert one["read_only"]
         assert one["cap_drop"] == ["ALL"]
+
+
+def test_images_are_named_by_version():
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    named = [one["image"] for one in services.values() if not one["image"].startswith("swin-embed")]
+    bases = re.findall(r"^ARG PYTHON_IMAGE=(.+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert len(named) == 2
+    assert len(bases) == 1
+    for image in named + bases:
+        assert re.search(r"[\w/]:v?\d+\.\d+", image), image
+
+
+def test_the_image_says_the_version_of_what_is_in_it():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"ARG VERSION={version}\n" in (ROOT / "Dockerfile").read_text()
 
 
 def test_the_bill_of_materials_names_packages_versions_and_licences(tmp_path):

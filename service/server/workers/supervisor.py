@@ -101,7 +101,7 @@ class Supervisor:
     async def run(self) -> Exception | None:
         """Serve until told to stop; why it ended, if that was not it."""
         try:
-            self._listeners = await listen(self._settings.host, self._settings.port)
+            self._listeners = await listen(self._settings.hosts, self._settings.port)
         except StartError as error:
             return error
         logger.info("%d workers running on %s", self._settings.workers, url(self._listeners[0]))

@@ -1,10 +1,38 @@
+import asyncio
 import socket
 
 import pytest
 
-from service.server.listeners import drop_new_connections
+from service.errors import StartError
+from service.server.listeners import drop_new_connections, listen, url
 
 SOON = 10.0
+
+
+def test_several_addresses_are_listened_at_ipv4_first():
+    listeners = asyncio.run(listen(["::1", "127.0.0.1"], 0))
+    assert [url(one).rpartition(":")[0] for one in listeners] == [
+        "http://127.0.0.1",
+        "http://[::1]",
+    ]
+    for listener in listeners:
+        socket.create_connection(listener.getsockname()[:2], timeout=SOON).close()
+        listener.close()
+
+
+def test_a_family_that_is_not_there_is_left_out(monkeypatch):
+    make = socket.socket
+
+    def without_ipv6(family=socket.AF_INET, *rest, **options):
+        if family == socket.AF_INET6:
+            raise OSError("Address family not supported by protocol")
+        return make(family, *rest, **options)
+
+    monkeypatch.setattr(socket, "socket", without_ipv6)
+    (listener,) = asyncio.run(listen(["0.0.0.0", "::"], 0))  # noqa: S104 - where a container listens
+    listener.close()
+    with pytest.raises(StartError, match="SWIN_HOST"):
+        asyncio.run(listen(["::"], 0))
 
 
 def test_who_is_in_the_queue_is_accepted_and_nobody_else():
