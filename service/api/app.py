@@ -24,8 +24,8 @@ from service.api import (
 )
 from service.api.auth import authorise
 from service.api.direct import Direct
-from service.api.head import Head
-from service.api.middleware import Bounded, Interruptible, Observed
+from service.api.head import HeadAsGet
+from service.api.middleware import BodyLimit, RequestLog, ShutdownResponse
 from service.engine import placement
 from service.engine.lifecycle import Lifecycle
 from service.engine.placement import Loaded
@@ -114,10 +114,10 @@ def create_app(
     app.include_router(open_inference.probes)
     openapi.install(app)
     app.mount(docs.ASSETS, docs.files)
-    app.add_middleware(Head)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Direct, routes=[*embed.router.routes, *openai.router.routes])
-    app.add_middleware(Bounded, limit=settings.max_request_bytes)
-    app.add_middleware(Interruptible)
+    app.add_middleware(BodyLimit, limit=settings.max_request_bytes)
+    app.add_middleware(ShutdownResponse)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -126,7 +126,7 @@ def create_app(
             allow_headers=["*"],
             expose_headers=READABLE_HEADERS,
         )
-    app.add_middleware(Observed, metrics=watched)
+    app.add_middleware(RequestLog, metrics=watched)
     return app
 
 

@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
 from service.api.accept import accepted, best
-from service.api.answers import Upload, embed_all, embedder, encoding
+from service.api.embedding_request import Upload, embed_all, embedder, encoding
+from service.api.encoding import Dtype, rows
 from service.api.forms import form_files
 from service.api.openapi import (
     EMBEDDING_ERRORS,
@@ -15,7 +16,6 @@ from service.api.openapi import (
     header,
     query_parameters,
 )
-from service.api.vectors import Dtype, rows
 from service.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
 from service.images.preprocess import SIGNATURE_BYTES, may_be_image
 

@@ -7,7 +7,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from typing_extensions import Buffer
 
-from service.api.answers import Upload
+from service.api.embedding_request import Upload
 from service.errors import InvalidRequest, TooManyImages
 from service.settings import Settings
 

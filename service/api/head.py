@@ -3,7 +3,7 @@
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-class Head:
+class HeadAsGet:
     """Has HEAD answered as GET. The server, which saw the method itself, sends no body."""
 
     def __init__(self, app: ASGIApp) -> None:

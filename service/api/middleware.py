@@ -24,11 +24,11 @@ QUIET = {"docs", "health", "metrics", "playground"}
 logger = logging.getLogger(__name__)
 
 
-class Observed:
+class RequestLog:
     """Names, counts, times and logs requests by door, the first tag of the route that took them.
 
     The answer carries the client's `X-Request-Id`, or a new one, and `Server-Timing` with the
-    stages that `answers` noted in the request's state.
+    stages that `embedding_request` noted in the request's state.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -109,7 +109,7 @@ def log_request(
     logger.log(level, "answered %s", line, extra={"fields": fields})
 
 
-class Interruptible:
+class ShutdownResponse:
     """Answers 503 to a request that is cancelled because the time to finish it before a stop is up.
 
     The server would answer it itself, as if it were a bug.
@@ -139,7 +139,7 @@ class Interruptible:
             await response(scope, receive, send)
 
 
-class Bounded:
+class BodyLimit:
     """Ends a request whose body grows over `limit` bytes, declared or not, while it arrives.
 
     One that is compressed is not read: its length would bound nothing. The answer is sent at once,

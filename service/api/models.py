@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel
 
 from model_export.model_card import ModelCard
-from service.api.answers import embedder
+from service.api.embedding_request import embedder
 from service.api.openapi import MODEL_NAME, error_responses
 from service.errors import ModelNotFound, NotReady
 from service.types import ModelInfo

@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse, Response
 from model_export import __version__
 from model_export.model_card import EMBEDDING, ModelCard
 from service.api import health, tensors
-from service.api.answers import embed_all, embedder, encoding
+from service.api.embedding_request import embed_all, embedder, encoding
+from service.api.encoding import rows
 from service.api.models import Name
 from service.api.open_inference_messages import (
     InferRequest,
@@ -32,7 +33,6 @@ from service.api.openapi import (
     schema_of,
 )
 from service.api.tensors import Tensor
-from service.api.vectors import rows
 from service.errors import InvalidRequest, ModelNotFound, NotReady
 
 HEADER_LENGTH = "Inference-Header-Content-Length"

@@ -14,12 +14,13 @@ from starlette.datastructures import State
 
 from model_export import __version__
 from model_export.model_card import EMBEDDING
-from service.api import answers, tensors
+from service.api import tensors
+from service.api.embedding_request import compute, stages
+from service.api.encoding import rows
 from service.api.grpc_calls import Trace, observed, reader
 from service.api.grpc_health import SERVICE, Health, ready
 from service.api.proto import open_inference_pb2 as pb
 from service.api.tensors import Tensor
-from service.api.vectors import rows
 from service.engine.embedder import Embedder
 from service.errors import InvalidRequest, StartError
 
@@ -121,7 +122,7 @@ class _Door:
         uploads = tensors.uploads(_tensors(request), card)
         trace["images"] = len(uploads)
         settings = self._service.settings
-        embeddings = await answers.compute(embedder, settings, uploads, settings.request_timeout_s)
+        embeddings = await compute(embedder, settings, uploads, settings.request_timeout_s)
         started = time.monotonic()
         vectors = rows(embeddings, normalize=normalize).array
         output = pb.ModelInferResponse.InferOutputTensor(
@@ -136,7 +137,7 @@ class _Door:
         )
         encode_s = time.monotonic() - started
         self._service.metrics.encode.observe(encode_s)
-        trace["stages"] = answers.stages(embeddings) | {"encode": encode_s}
+        trace["stages"] = stages(embeddings) | {"encode": encode_s}
         return response
 
     def _embedder(self, name: str, version: str) -> Embedder:

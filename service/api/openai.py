@@ -10,7 +10,9 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from model_export.model_card import ModelCard
-from service.api.answers import Upload, allow, embed_all, embedder, encoding, in_time
+from service.api.embedding_request import Upload, allow, embed_all, embedder, encoding, in_time
+from service.api.encoding import rows
+from service.api.image_text import decode, is_address
 from service.api.models import check_name
 from service.api.openapi import (
     EMBEDDING_ERRORS,
@@ -21,8 +23,6 @@ from service.api.openapi import (
     error_responses,
     schema_of,
 )
-from service.api.sources import decode, is_address
-from service.api.vectors import rows
 from service.errors import (
     InvalidRequest,
     ModelNotFound,

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from pydantic import BaseModel
 
 from model_export.model_card import EMBEDDING, PIXELS, ModelCard
-from service.api.answers import Upload
-from service.api.sources import decode_base64
+from service.api.embedding_request import Upload
+from service.api.image_text import decode_base64
 from service.errors import InvalidRequest, ModelNotFound
 
 IMAGE = "image"

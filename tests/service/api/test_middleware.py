@@ -5,7 +5,7 @@ import re
 import pytest
 from starlette.exceptions import HTTPException
 
-from service.api.middleware import Interruptible
+from service.api.middleware import ShutdownResponse
 from tests.support.images import encode, jpeg, noise
 
 
@@ -66,7 +66,7 @@ def test_a_request_that_is_cancelled_is_no_bug():
         async def send(message):
             pass
 
-        app = Interruptible(begin_and_wait)
+        app = ShutdownResponse(begin_and_wait)
         answering = asyncio.create_task(app({"type": "http"}, None, send))
         await begun.wait()
         answering.cancel()

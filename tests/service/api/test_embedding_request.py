@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from service.api.answers import Upload, embed_all
+from service.api.embedding_request import Upload, embed_all
 from service.engine.model import Model
 from service.errors import ClientLeft
 from tests.support.images import encode, noise

@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 
-from service.api.vectors import rows
+from service.api.encoding import rows
 from service.engine.embedder import unit_length
 from service.types import Embedding
 
