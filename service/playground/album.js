@@ -21,7 +21,6 @@ class Picture {
   thumbnail = undefined;
   size = null;
   stop = new AbortController();
-  #similarities = new Map();
 
   constructor(id, file, name) {
     this.id = id;
@@ -31,10 +30,12 @@ class Picture {
 
   /** The cosine with another embedded image. */
   similarity(other) {
-    if (!this.#similarities.has(other)) {
-      this.#similarities.set(other, dot(this.vector, other.vector));
-    }
-    return this.#similarities.get(other);
+    return dot(this.vector, other.vector);
+  }
+
+  /** A URL of the whole image, to be revoked by who asked for it. */
+  original() {
+    return URL.createObjectURL(this.file);
   }
 }
 
@@ -48,6 +49,11 @@ export class Album extends EventTarget {
   constructor(client) {
     super();
     this.#client = client;
+  }
+
+  /** Whether every image is embedded or failed. */
+  get settled() {
+    return this.pictures.every(({ state }) => state === "embedded" || state === "failed");
   }
 
   get embedded() {

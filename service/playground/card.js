@@ -1,4 +1,5 @@
 import { copy } from "./clipboard.js";
+import { cosine } from "./cosine.js";
 import { downloadJson, downloadNpy } from "./downloads.js";
 import { strip } from "./strip.js";
 import { view } from "./thumbnail.js";
@@ -12,16 +13,22 @@ export class Card {
   #part;
   #drawn = new Map();
 
-  constructor(picture, album) {
+  /**
+   * @param {{open: (picture) => void, compare: (a, b) => void, like: (picture) => void}} actions
+   */
+  constructor(picture, album, actions) {
     this.picture = picture;
     this.album = album;
+    this.actions = actions;
     const { content } = document.getElementById("card");
     this.element = content.firstElementChild.cloneNode(true);
     this.#part = (name) => this.element.querySelector(`.${name}`);
     this.#part("name").textContent = picture.name;
     this.#part("name").title = picture.name;
+    this.#button("picture", `Enlarge ${picture.name}`, () => actions.open(picture));
     this.#button("remove", `Remove ${picture.name}`, () => this.#remove());
     this.#button("again", `Try ${picture.name} again`, () => album.retry([picture]));
+    this.#button("like", `Sort by likeness to ${picture.name}`, () => actions.like(picture));
     this.#button("copy", `Copy the vector of ${picture.name}`, (button) => {
       copy(JSON.stringify(picture.vector), button);
     });
@@ -32,23 +39,26 @@ export class Card {
   }
 
   /**
-   * @param {{embedded: Picture[], comparison: string, largest: number, longestMs: number}} scale of
-   *   the whole album; `comparison` changes whenever the neighbours may
+   * @param {{embedded: Picture[], comparison: string, largest: number, longestMs: number,
+   *   dense: boolean, like: Picture | null}} scale of the whole album; `comparison` changes whenever
+   *   the neighbours may; a dense card shows no more than the picture, its name and how alike it is
    */
-  update({ embedded, comparison, largest, longestMs }) {
+  update({ embedded, comparison, largest, longestMs, dense, like }) {
     const { picture } = this;
     const done = picture.state === "embedded";
     this.element.dataset.state = picture.state;
     this.#part("again").hidden = !picture.error?.mayPass;
-    this.#part("result").hidden = !done;
+    this.#part("result").hidden = !done || dense;
     this.#draw("picture", picture.thumbnail, () => [view(picture)]);
     this.#draw("meta", picture.size, () => [facts(picture)]);
     this.#draw("state", `${picture.state} ${picture.waitS} ${picture.error?.message}`, () => stateOf(picture));
+    this.#draw("likeness", `${like?.id} ${done}`, () => (like && done && like !== picture ? [cosine(picture.similarity(like))] : []));
+    if (dense) return;
     this.#draw("timings", done && longestMs, () => (done ? bar(picture, longestMs) : []));
     if (!done) return;
     this.#draw("strip", largest, () => [strip(picture.vector, largest)]);
     this.#draw("neighbours", comparison, () =>
-      nearest(picture, embedded, NEIGHBOURS).map((other) => neighbour(other, picture.similarity(other))),
+      nearest(picture, embedded, NEIGHBOURS).map((other) => this.#neighbour(other)),
     );
     this.#part("nearest").hidden = embedded.length < 2;
   }
@@ -65,6 +75,19 @@ export class Card {
     button.setAttribute("aria-label", label);
     button.title = label;
     button.addEventListener("click", () => press(button));
+  }
+
+  #neighbour(other) {
+    const { picture } = this;
+    const item = document.createElement("li");
+    item.title = other.name;
+    const button = Object.assign(document.createElement("button"), { type: "button" });
+    button.setAttribute("aria-label", `Compare with ${other.name}`);
+    button.addEventListener("click", () => this.actions.compare(picture, other));
+    button.append(view(other, other.name));
+    const value = Object.assign(document.createElement("b"), { textContent: cosine(picture.similarity(other)) });
+    item.append(button, value);
+    return item;
   }
 
   /** Focus goes to the card that takes this one's place, not back to the top of the page. */
@@ -92,12 +115,4 @@ function stateOf({ state, waitS, error }) {
     textContent: `request ${error.requestId}`,
   });
   return [code, message, request];
-}
-
-function neighbour(other, similarity) {
-  const item = document.createElement("li");
-  item.title = other.name;
-  const value = Object.assign(document.createElement("b"), { textContent: similarity.toFixed(3) });
-  item.append(view(other, other.name), value);
-  return item;
 }

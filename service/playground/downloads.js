@@ -20,7 +20,24 @@ export function downloadAllJson(pictures, model) {
   save("embeddings.json", JSON.stringify({ model, images }), "application/json");
 }
 
-function save(name, content, type) {
+/** The cosine of every pair, a row and a column an image, names first. */
+export function downloadCsv(pictures) {
+  const rows = pictures.map((a) => [field(a.name), ...pictures.map((b) => a.similarity(b).toFixed(6))]);
+  const head = ["", ...pictures.map(({ name }) => field(name))];
+  save("similarity.csv", [head, ...rows].map((row) => `${row.join(",")}\r\n`).join(""), "text/csv");
+}
+
+export async function downloadPng(canvas) {
+  save("similarity.png", await new Promise((resolve) => canvas.toBlob(resolve)), "image/png");
+}
+
+/** A name as a field of CSV; one that a spreadsheet would take for a formula is led by an apostrophe. */
+function field(text) {
+  return `"${text.replace(/^(?=[=+\-@\t\r])/, "'").replaceAll('"', '""')}"`;
+}
+
+/** Have the browser save a file. */
+export function save(name, content, type) {
   const url = URL.createObjectURL(new Blob([content], { type }));
   const link = document.createElement("a");
   link.href = url;

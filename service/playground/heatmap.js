@@ -1,35 +1,30 @@
+import { cosine } from "./cosine.js";
 import { view } from "./thumbnail.js";
-import { sideBySide } from "./vectors.js";
 
-const MOST = 64;
 const LEGEND_STEPS = 9;
 const NARROWEST = 0.01;
 
 /**
- * A table of the cosine of every pair; its colours span the values that occur.
+ * A table of the cosine of every pair.
  *
- * @param {boolean} sorted whether to put alike ones next to each other
+ * @param {object[]} pictures in the order of rows and columns
+ * @param {{low: number, high: number}} range that the colours span
+ * @param {(row: object, column: object) => void} onOpen is called with the two pictures of a cell
  */
-export function heatmap(pictures, sorted) {
-  const first = pictures.slice(0, MOST);
-  const shown = sorted ? sideBySide(first) : first;
-  const range = rangeOf(shown);
-  const digits = range.high - range.low < 0.1 ? 3 : 2;
-
+export function heatmap(pictures, range, digits, onOpen) {
   const table = document.createElement("table");
-  table.style.setProperty("--n", shown.length);
-  table.classList.toggle("dense", shown.length > 16);
+  table.style.setProperty("--n", pictures.length);
   const caption = table.createCaption();
   caption.className = "hidden";
   caption.textContent = "Cosine similarity of every pair of images";
 
   const head = table.createTHead().insertRow();
-  head.append(document.createElement("td"), ...shown.map((picture) => header(picture, "col")));
+  head.append(document.createElement("td"), ...pictures.map((picture) => header(picture, "col")));
   const body = table.createTBody();
-  for (const picture of shown) {
+  for (const picture of pictures) {
     const row = body.insertRow();
     row.append(header(picture, "row"));
-    for (const other of shown) row.append(cell(picture, other, range, digits));
+    for (const other of pictures) row.append(cell(picture, other, range, digits, onOpen));
   }
 
   const frame = document.createElement("div");
@@ -38,18 +33,19 @@ export function heatmap(pictures, sorted) {
   frame.setAttribute("role", "region");
   frame.setAttribute("aria-label", "Similarity table");
   frame.append(table);
-  const parts = [frame, legend(range, digits)];
-  if (shown.length < pictures.length) {
-    const note = `The table shows the first ${MOST} images; the neighbours below are among all.`;
-    parts.push(Object.assign(document.createElement("p"), { className: "muted", textContent: note }));
-  }
-  return parts;
+  return frame;
 }
 
-function rangeOf(pictures) {
-  const values = pictures.flatMap((a, i) => pictures.slice(i + 1).map((b) => a.similarity(b)));
-  const high = Math.max(...values);
-  return { low: Math.min(...values, high - NARROWEST), high };
+/** The least and the largest cosine of two of the pictures. */
+export function rangeOf(pictures) {
+  let [low, high] = [Infinity, -Infinity];
+  pictures.forEach((a, i) => {
+    for (const b of pictures.slice(i + 1)) {
+      const value = a.similarity(b);
+      [low, high] = [Math.min(low, value), Math.max(high, value)];
+    }
+  });
+  return { low: Math.min(low, high - NARROWEST), high };
 }
 
 function header(picture, scope) {
@@ -63,17 +59,23 @@ function header(picture, scope) {
   return th;
 }
 
-function cell(picture, other, range, digits) {
+function cell(picture, other, range, digits, onOpen) {
   const td = document.createElement("td");
-  const value = picture === other ? 1 : picture.similarity(other);
-  td.textContent = picture === other ? "1" : value.toFixed(digits);
-  td.title = `${picture.name} and ${other.name}: ${value.toFixed(4)}`;
-  if (picture === other) td.className = "self";
-  else td.style.setProperty("--p", place(value, range));
+  if (picture === other) {
+    td.textContent = "1";
+    td.className = "self";
+    return td;
+  }
+  const value = picture.similarity(other);
+  td.textContent = cosine(value, digits);
+  td.title = `${picture.name} and ${other.name}: ${cosine(value, 4)}`;
+  td.style.setProperty("--p", place(value, range));
+  td.addEventListener("click", () => onOpen(picture, other));
   return td;
 }
 
-function legend(range, digits) {
+/** What the colours mean. */
+export function legend(range, digits) {
   const element = document.createElement("div");
   element.className = "legend";
   const steps = document.createElement("div");
@@ -83,7 +85,8 @@ function legend(range, digits) {
     step.style.setProperty("--p", i / (LEGEND_STEPS - 1));
     steps.append(step);
   }
-  element.append(range.low.toFixed(digits), steps, `${range.high.toFixed(digits)} cosine similarity`);
+  const ends = [range.low, range.high].map((value) => cosine(value, digits));
+  element.append(ends[0], steps, `${ends[1]} cosine similarity`);
   return element;
 }
 

@@ -1,8 +1,17 @@
 // The ways images come in: dropped anywhere on the page, pasted, chosen.
 
-/** @param {(files: File[]) => void} take */
-export function listen(take) {
-  const area = document.getElementById("intake");
+/**
+ * The page says that it takes what is dragged over it, wherever it has been scrolled to.
+ *
+ * @param {(files: File[]) => void} take
+ * @param {string} invitation what a drop would do
+ */
+export function listen(take, invitation) {
+  const target = document.createElement("div");
+  target.className = "drop";
+  target.hidden = true;
+  target.append(Object.assign(document.createElement("p"), { textContent: invitation }));
+  document.body.append(target);
   const field = document.getElementById("files");
   document.getElementById("choose").addEventListener("click", () => field.click());
   field.addEventListener("change", () => {
@@ -14,7 +23,7 @@ export function listen(take) {
   let depth = 0;
   const over = (change) => {
     depth = change;
-    area.classList.toggle("over", depth > 0);
+    target.hidden = depth === 0;
   };
   addEventListener("dragenter", (event) => carriesFiles(event) && over(depth + 1));
   addEventListener("dragleave", (event) => carriesFiles(event) && over(depth - 1));

@@ -3,28 +3,44 @@
 import { Album } from "./album.js";
 import { Card } from "./card.js";
 import { Client, Refusal } from "./client.js";
+import { Comparison, TABLE } from "./comparison.js";
+import { cosine } from "./cosine.js";
 import { downloadAllJson, downloadAllNpy } from "./downloads.js";
 import { drawExamples } from "./examples.js";
-import { heatmap } from "./heatmap.js";
 import { listen } from "./intake.js";
 import { Snippets } from "./snippets.js";
 import { largestMagnitude } from "./strip.js";
 import { totalMs } from "./timings.js";
+import { sideBySide } from "./vectors.js";
+import { Viewer } from "./viewer.js";
+import { oncePerFrame } from "./viewport.js";
 
 const part = (id) => document.getElementById(id);
 const client = new Client(document.baseURI);
 const album = new Album(client);
 const snippets = new Snippets(client);
 const cards = new Map();
-let drawnComparison = null;
+const viewer = new Viewer();
+const actions = { open: enlarge, compare, like: sortByLikeness };
+const comparison = new Comparison(actions);
+/** The picture whose likes come first, if one was chosen. */
+let liked = null;
+/** Whether somebody said whether to sort; many images are sorted unless they did. */
+let sortChosen = false;
+/** The picture that was enlarged last. */
+let enlarged = null;
 
-listen((files) => album.add(files));
+listen((files) => album.add(files), "Drop images to add them");
 part("examples").addEventListener("click", async () => album.add(await drawExamples()));
 part("clear").addEventListener("click", () => {
   album.clear();
   part("choose").focus();
 });
-part("sort").addEventListener("change", draw);
+part("sort").addEventListener("change", () => {
+  sortChosen = true;
+  sortByLikeness(null);
+});
+part("unlike").addEventListener("click", () => sortByLikeness(null));
 part("all-npy").addEventListener("click", () => downloadAllNpy(album.embedded));
 part("all-json").addEventListener("click", () => downloadAllJson(album.embedded, album.model));
 part("key").addEventListener("submit", (event) => {
@@ -35,18 +51,9 @@ part("key").addEventListener("submit", (event) => {
   describeModel();
   album.retry();
 });
+const drawSoon = oncePerFrame(draw); // however many changes there are
 album.addEventListener("change", drawSoon);
 describeModel();
-
-/** However many changes there are, the page is drawn once a frame. */
-function drawSoon() {
-  if (drawSoon.asked) return;
-  drawSoon.asked = true;
-  requestAnimationFrame(() => {
-    drawSoon.asked = false;
-    draw();
-  });
-}
 
 function draw() {
   const { pictures, embedded } = album;
@@ -55,41 +62,81 @@ function draw() {
   part("all").hidden = embedded.length < 2;
   announce(summary(pictures, embedded));
   if (pictures.some((picture) => picture.error?.needsKey)) askForKey();
-  drawCards(pictures, embedded);
-  drawTable(embedded);
+  if (!sortChosen) part("sort").checked = pictures.length > TABLE;
+  if (!embedded.includes(liked)) liked = null;
+  if (viewer.open && !pictures.includes(enlarged)) viewer.close();
+  part("liked").hidden = liked === null;
+  part("liked-name").textContent = liked ? `Most like ${liked.name} first` : "";
+  const state = comparisonOf(embedded);
+  const order = ordered(embedded, state);
+  const shown = [...order, ...pictures.filter((picture) => !embedded.includes(picture))];
+  drawCards(part("sort").checked || liked ? shown : pictures, scaleOf(embedded, state));
+  comparison.draw(order, `${state} ${part("sort").checked} ${liked?.id}`, album.settled);
 }
 
-function drawCards(pictures, embedded) {
+/** The embedded images as they are to be shown; the same array for the same question. */
+function ordered(embedded, state) {
+  const sorted = part("sort").checked;
+  const question = `${state} ${sorted} ${liked?.id}`;
+  if (ordered.question !== question) {
+    ordered.question = question;
+    ordered.answer = embedded;
+    if (liked) ordered.answer = embedded.toSorted((a, b) => liked.similarity(b) - liked.similarity(a));
+    else if (sorted) ordered.answer = sideBySide(embedded);
+  }
+  return ordered.answer;
+}
+
+function scaleOf(embedded, comparison) {
+  return {
+    embedded,
+    comparison,
+    largest: largestMagnitude(embedded.map((picture) => picture.vector)),
+    longestMs: Math.max(...embedded.map(totalMs)),
+    dense: album.pictures.length > TABLE,
+    like: liked,
+  };
+}
+
+function drawCards(shown, scale) {
   for (const [picture, card] of cards) {
-    if (pictures.includes(picture)) continue;
+    if (shown.includes(picture)) continue;
     card.element.remove();
     cards.delete(picture);
   }
-  const scale = {
-    embedded,
-    comparison: comparisonOf(embedded),
-    largest: largestMagnitude(embedded.map((picture) => picture.vector)),
-    longestMs: Math.max(...embedded.map(totalMs)),
-  };
-  for (const picture of pictures) {
-    if (!cards.has(picture)) {
-      cards.set(picture, new Card(picture, album));
-      part("cards").append(cards.get(picture).element);
-    }
+  part("cards").classList.toggle("dense", scale.dense);
+  shown.forEach((picture, i) => {
+    if (!cards.has(picture)) cards.set(picture, new Card(picture, album, actions));
+    const { element } = cards.get(picture);
+    const there = part("cards").children[i];
+    if (there !== element) part("cards").insertBefore(element, there ?? null);
     cards.get(picture).update(scale);
-  }
+  });
 }
 
-function drawTable(embedded) {
-  const sorted = part("sort").checked;
-  const comparison = `${sorted} ${comparisonOf(embedded)}`;
-  if (comparison === drawnComparison) return;
-  drawnComparison = comparison;
-  if (embedded.length < 2) {
-    part("heatmap").textContent = "Two images or more can be compared.";
-  } else {
-    part("heatmap").replaceChildren(...heatmap(embedded, sorted));
-  }
+function sortByLikeness(picture) {
+  viewer.close();
+  liked = picture;
+  draw();
+  if (picture) part("images-title").scrollIntoView({ block: "nearest" });
+}
+
+/** A picture large, with all that its card says. */
+function enlarge(picture) {
+  const { embedded } = album;
+  enlarged = picture;
+  const card = new Card(picture, album, actions);
+  card.element.classList.add("whole");
+  card.update({ ...scaleOf(embedded, comparisonOf(embedded)), dense: false });
+  const shown = [...part("cards").children].map((element) =>
+    [...cards].find(([, { element: other }]) => other === element)[0]);
+  const step = (by) => enlarge(shown.at((shown.indexOf(picture) + by) % shown.length));
+  viewer.show([picture], { body: [card.element], step });
+}
+
+function compare(a, b) {
+  if (a === b) enlarge(a);
+  else viewer.show([a, b], { line: `${cosine(a.similarity(b), 4)} cosine similarity` });
 }
 
 /** Another text whenever the images to compare are others, or are shown by other thumbnails. */

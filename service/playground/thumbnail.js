@@ -34,6 +34,7 @@ export async function thumbnail(image) {
 export function view(picture, alt = "") {
   if (picture.thumbnail) {
     const image = document.createElement("img");
+    image.loading = "lazy";
     image.src = picture.thumbnail;
     image.alt = alt;
     image.className = "thumbnail";

@@ -17,7 +17,7 @@ from tests.support.process import SOON
 
 # Of each card; none while its thumbnail is still being made, as that is drawn later.
 STATES = """
-  return [...document.querySelectorAll(".card")].map((card) =>
+  return [...document.querySelectorAll("#cards .card")].map((card) =>
     card.querySelector(".picture :is(img, .none:not(:empty))") ? card.dataset.state : "drawing");
 """
 
@@ -64,8 +64,12 @@ class Page:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
-        feature = {"name": "prefers-color-scheme", "value": scheme}
-        self.command("Emulation.setEmulatedMedia", features=[feature])
+        # Without motion: a smooth scroll would move what is about to be clicked.
+        features = [
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
+        self.command("Emulation.setEmulatedMedia", features=features)
 
     def until(self, condition: Any) -> Any:
         return WebDriverWait(self.driver, SOON, poll_frequency=0.05).until(lambda _: condition())
@@ -95,7 +99,7 @@ class Page:
         self.find("#files").send_keys("\n".join(str(file) for file in files))
 
     def cards(self) -> list[WebElement]:
-        return self.driver.find_elements(By.CSS_SELECTOR, ".card")
+        return self.driver.find_elements(By.CSS_SELECTOR, "#cards .card")
 
     def card(self, name: str) -> WebElement:
         (card,) = (

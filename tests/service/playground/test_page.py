@@ -1,6 +1,7 @@
 """The playground, end to end: Chromium on a real server."""
 
 import base64
+import csv
 import json
 import re
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -356,6 +359,142 @@ def test_sorting_puts_alike_ones_side_by_side(page, files):
     names = [name.partition("-")[0] for name in page.texts("#heatmap tbody th")]
     assert names[0::2] == names[1::2]
     assert set(names) == {"china", "coffee", "flower"}
+
+
+@pytest.fixture
+def many(tmp_path) -> list[Path]:
+    """Forty-two images: fourteen of noise, each followed by two that are nearly the same."""
+    written = []
+    for seed in range(14):
+        image = noise(48, 48, seed)
+        for number, side in enumerate((48, 47, 46)):
+            written.append(tmp_path / f"noise-{seed:02}-{number}.png")
+            written[-1].write_bytes(encode(image.resize((side, side))))
+    return written
+
+
+def names(page: Page) -> list[str]:
+    return page.texts("#cards .name")
+
+
+def middle_of_cell(page: Page, row: int, column: int, count: int) -> tuple[float, float]:
+    """Where a cell of the matrix is, from the canvas's middle, as ActionChains counts."""
+    width, height = page.script(
+        "const c = document.querySelector('#matrix canvas'); return [c.clientWidth, c.clientHeight]"
+    )
+    assert width == pytest.approx(height, abs=1)  # square
+    step = (width - 26) / count
+    return 26 + (column + 0.5) * step - width / 2, 26 + (row + 0.5) * step - height / 2
+
+
+def test_from_16_images_on_a_matrix_tells_both_images_and_opens_them(page, many):
+    page.choose(*many[:18])
+    page.settle(18)
+    assert page.find("#matrix").is_displayed()
+    assert not page.find("#heatmap").is_displayed()
+    order = names(page)  # the cards follow the sorting of the matrix
+    assert sorted(order) == sorted(file.name for file in many[:18])
+    assert all(len({name[:8] for name in order[i : i + 3]}) == 1 for i in range(0, 18, 3))
+    x, y = middle_of_cell(page, 2, 7, 18)
+    mouse = ActionChains(page.driver, duration=0)
+    mouse.move_to_element_with_offset(page.find("#matrix canvas"), round(x), round(y)).perform()
+    page.until(lambda: page.find("#matrix .tip").is_displayed())
+    assert page.texts("#matrix .tip figcaption") == [order[2], order[7]]
+    told = page.find("#matrix .tip b").text
+    mouse.click().perform()
+    page.until(lambda: page.find(".viewer").is_displayed())
+    assert page.texts(".viewer figcaption") == [order[2], order[7]]
+    assert page.find(".viewer h2").text == f"{told} cosine similarity"
+    page.press(Keys.ESCAPE)
+    page.find("#sort").click()
+    page.until(lambda: names(page) == [file.name for file in many[:18]])
+
+
+def test_a_matrix_is_read_by_keyboard(page, many):
+    page.choose(*many[:16])
+    page.settle(16)
+    page.script("document.querySelector('#matrix canvas').focus()")
+    page.press(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    order = names(page)
+    page.until(
+        lambda: page.texts("#matrix [aria-live]")[0].startswith(f"{order[0]} and {order[1]}: ")
+    )
+
+
+def test_beyond_40_images_a_map_shows_them_all(page, many):
+    page.choose(*many)
+    page.settle(42)
+    assert page.find("#map").is_displayed()
+    assert not page.find("#matrix").is_displayed()
+    page.until(
+        lambda: page.script(
+            "const c = document.querySelector('#map canvas');"
+            "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+            "return d.some((value) => value > 0)"
+        )
+    )
+    page.find("#views [value=matrix]").find_element(By.XPATH, "..").click()
+    assert page.find("#matrix").is_displayed()
+
+
+def test_the_similarities_are_saved(page, address, many):
+    (many[0].parent / "=1+1.png").write_bytes(many[3].read_bytes())
+    page.choose(*many[:15], many[0].parent / "=1+1.png")
+    page.settle(16)
+    page.find("#sort").click()
+    page.find("#matrix-csv").click()
+    rows = list(csv.reader(page.downloaded("similarity.csv").read_text().splitlines()))
+    expected = ["", *(file.name for file in many[:15]), "'=1+1.png"]
+    assert rows[0] == [row[0] for row in [[""], *rows[1:]]] == expected
+    vectors = np.stack([vector_of(address, file) for file in many[:15]])
+    assert np.float64([row[1:16] for row in rows[1:16]]) == pytest.approx(
+        vectors @ vectors.T, abs=1e-5
+    )
+    page.find("#matrix-png").click()
+    with Image.open(page.downloaded("similarity.png")) as saved:
+        assert saved.width == saved.height == 2 * 26 + 16 * 24
+
+
+def test_more_like_this_puts_likes_first(page, many):
+    page.choose(*many[:18])
+    page.settle(18)
+    page.card("noise-03-1.png").find_element(By.CLASS_NAME, "picture").click()
+    page.until(lambda: page.find(".viewer").is_displayed())
+    assert page.find(".viewer .strip svg").is_displayed()
+    page.find(".viewer .like").click()
+    page.until(lambda: page.find("#liked").is_displayed())
+    assert not page.find(".viewer").is_displayed()
+    assert page.find("#liked-name").text == "Most like noise-03-1.png first"
+    assert names(page)[0] == "noise-03-1.png"
+    assert {name[:8] for name in names(page)[:3]} == {"noise-03"}
+    values = [float(text) for text in page.texts("#cards .likeness")[1:]]
+    assert values == sorted(values, reverse=True)
+    page.find("#unlike").click()
+    page.until(lambda: not page.find("#liked").is_displayed())
+
+
+def test_what_is_not_1_is_not_shown_as_1(page):
+    shown = page.driver.execute_async_script(
+        "import('./playground/cosine.js').then(({ cosine, digitsFor }) => arguments[0]("
+        "[cosine(0.996, 2), cosine(0.99996, 4), cosine(1 - 1e-9, 2), cosine(-0.001, 2),"
+        " digitsFor(0.1, 0.996)]))"
+    )
+    assert shown == ["0.99", "0.9999", "1.00", "0.00", 3]
+
+
+def test_a_drag_shows_where_it_lands_wherever_one_has_scrolled(page, many):
+    page.choose(*many[:18])
+    page.settle(18)
+    page.script("scrollTo(0, document.body.scrollHeight)")
+    data = {"items": [], "files": [str(many[20])], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver"):
+        page.command("Input.dispatchDragEvent", type=kind, x=700, y=450, data=data)
+    page.until(lambda: page.find(".drop").is_displayed())
+    box = page.script("return document.querySelector('.drop').getBoundingClientRect().toJSON()")
+    assert (box["top"], box["height"]) == (0, 900)
+    page.command("Input.dispatchDragEvent", type="drop", x=700, y=450, data=data)
+    assert page.settle(19) == ["embedded"] * 19
+    assert not page.find(".drop").is_displayed()
 
 
 def test_vectors_and_snippets_are_copied(page, address, files):
