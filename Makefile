@@ -15,7 +15,7 @@ PRECISION ?= fp32
 SWIN_MODEL ?= models/$(NAME).onnx
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-peers bench-graph setup setup-clients setup-scale setup-torch proto serve train evaluate test lint format hostile soak faults overload export lock clean
+.PHONY: help bench bench-peers bench-graph setup setup-clients setup-scale setup-torch proto serve train evaluate test test-all lint format hostile soak faults overload export lock clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -23,8 +23,14 @@ help:
 serve: $(VENV)/.serve $(SWIN_MODEL) ## build the default model if it is not there, start the service on it [SWIN_MODEL=FILE]
 	@SWIN_MODEL=$(SWIN_MODEL) exec $(BIN)/python -m service
 
-test: $(VENV)/.dev ## run the tests
-	@$(BIN)/python -m pytest
+# Two at a time: more share two cores and start too many servers at once.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+
+test: $(VENV)/.dev ## run the tests but the long ones, in a few minutes
+	@$(PYTEST) -m "not slow"
+
+test-all: $(VENV)/.dev ## run every test, as CI does; lists what was skipped
+	@$(PYTEST) --known-skips
 
 lint: $(VENV)/.dev ## ruff and mypy, as CI runs them
 	@$(BIN)/ruff check .

@@ -8,7 +8,10 @@ from model_export.checkpoints.seeded import seeded
 from model_export.export import export
 from service.api.app import create_app
 from service.settings import Settings
+from tests.support.skips import pytest_addoption, pytest_sessionfinish, pytest_terminal_summary
 from tests.support.small_model import SMALL_MODEL
+
+__all__ = ["pytest_addoption", "pytest_sessionfinish", "pytest_terminal_summary"]
 
 
 @pytest.fixture(scope="session")
