@@ -60,7 +60,7 @@ def serve(settings: Settings) -> int:
     app = create_app(settings, on_failure=give_up)
     serving = server.Server(app, settings)
     serving.run()
-    return server.exit_status(app.state.lifecycle.failure)
+    return server.exit_status(app.state.service.lifecycle.failure)
 
 
 if __name__ == "__main__":

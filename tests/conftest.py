@@ -33,9 +33,9 @@ def serve(artifact):
         client = TestClient(app, raise_server_exceptions=False)
         client.__enter__()
         running.append(client)
-        while not (failed.is_set() or app.state.lifecycle.ready()):
+        while not (failed.is_set() or app.state.service.lifecycle.ready()):
             failed.wait(0.01)
-        assert app.state.lifecycle.failure is None, app.state.lifecycle.failure
+        assert app.state.service.lifecycle.failure is None, app.state.service.lifecycle.failure
         return client
 
     yield start

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from service.api.openapi import error_responses
-from service.engine.lifecycle import Lifecycle
+from service.api.state import service_state
 from service.errors import NotReady, ReloadFailed
 
 router = APIRouter(tags=["admin"])
@@ -18,7 +18,7 @@ router = APIRouter(tags=["admin"])
 )
 async def reload(request: Request) -> dict[str, Any]:
     """Answer once the new model serves; a file that cannot is refused with 409."""
-    await request.app.state.reload()
-    lifecycle: Lifecycle = request.app.state.lifecycle
-    served = lifecycle.embedder.model
+    service = service_state(request)
+    await service.reload()
+    served = service.lifecycle.embedder.model
     return {"model": served.card.name, "digest": served.digest}

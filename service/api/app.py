@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from fastapi import Depends, FastAPI
-from starlette.datastructures import State
 from starlette.middleware.cors import CORSMiddleware
 
 from service.api import (
@@ -23,9 +22,8 @@ from service.api import (
     playground,
 )
 from service.api.auth import authorise
-from service.api.direct import Direct
-from service.api.head import HeadAsGet
-from service.api.middleware import BodyLimit, RequestLog, ShutdownResponse
+from service.api.middleware import BodyLimit, HeadAsGet, RequestLog, ShutdownResponse
+from service.api.state import ServiceState
 from service.engine import placement
 from service.engine.lifecycle import Lifecycle
 from service.engine.placement import Loaded
@@ -58,26 +56,52 @@ def create_app(
 ) -> FastAPI:
     """A service that loads its model in the background once it runs.
 
+    What it holds is `app.state.service`, a `ServiceState`.
+
     Args:
         settings: of the service.
         on_failure: called if the model cannot be loaded or the engine cannot be brought back;
-            `app.state.lifecycle.failure` says why.
+            the lifecycle's `failure` says why.
         load: loads the model.
     """
-    watched = Metrics()
-    lifecycle = Lifecycle(settings, watched, load)
+    metrics = Metrics()
+    lifecycle = Lifecycle(settings, metrics, load)
+    service = ServiceState(settings, metrics, lifecycle, lifecycle.reload)
+    app = FastAPI(
+        title="swin-embed",
+        summary="Swin Transformer image embeddings",
+        lifespan=_lifespan(service, on_failure),
+        redirect_slashes=False,  # the host that a client names is not ours to send it to
+        docs_url=None,  # api/docs.py serves it without a third host
+        redoc_url=None,
+        telemetry=traces.CONFIG,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    app.state.service = service
+    errors.install(app)
+    _add_doors(app, settings)
+    openapi.install(app)
+    _add_middleware(app, settings)
+    return app
+
+
+def _lifespan(
+    service: ServiceState, on_failure: Callable[[], None]
+) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
+    """What happens before the first request, and after the last."""
+    lifecycle = service.lifecycle
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         starting = asyncio.create_task(lifecycle.start())
         watching = asyncio.create_task(lifecycle.watch())
         for task in (starting, watching):
             task.add_done_callback(lambda _: on_failure() if lifecycle.failure else None)
         grpc_server = None
         try:
-            app.state.fetcher = _fetcher(settings)
-            if settings.grpc_port is not None:
-                grpc_server = await _start_grpc(app.state)
+            service.fetcher = _fetcher(service.settings)
+            if service.settings.grpc_port is not None:
+                grpc_server = await _start_grpc(service)
         except StartError as error:
             lifecycle.failure = error
             on_failure()
@@ -87,22 +111,10 @@ def create_app(
             await grpc_server.stop(lifecycle.grace_left_s())
         await lifecycle.stop()
 
-    app = FastAPI(
-        title="swin-embed",
-        summary="Swin Transformer image embeddings",
-        lifespan=lifespan,
-        redirect_slashes=False,  # the host that a client names is not ours to send it to
-        docs_url=None,  # api/docs.py serves it without a third host
-        redoc_url=None,
-        telemetry=traces.CONFIG,
-        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
-    )
-    app.state.settings = settings
-    app.state.metrics = watched
-    app.state.lifecycle = lifecycle
-    app.state.reload = lifecycle.reload
-    app.state.fetcher = None
-    errors.install(app)
+    return lifespan
+
+
+def _add_doors(app: FastAPI, settings: Settings) -> None:
     guard = [Depends(authorise)] if settings.api_keys else []
     for door in (embed, openai, open_inference, models):
         app.include_router(door.router, dependencies=guard)
@@ -112,10 +124,12 @@ def create_app(
     for door in (docs, health, playground):
         app.include_router(door.router)
     app.include_router(open_inference.probes)
-    openapi.install(app)
     app.mount(docs.ASSETS, docs.files)
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """The last one added is the first that a request meets."""
     app.add_middleware(HeadAsGet)
-    app.add_middleware(Direct, routes=[*embed.router.routes, *openai.router.routes])
     app.add_middleware(BodyLimit, limit=settings.max_request_bytes)
     app.add_middleware(ShutdownResponse)
     if settings.cors_origins:
@@ -126,8 +140,7 @@ def create_app(
             allow_headers=["*"],
             expose_headers=READABLE_HEADERS,
         )
-    app.add_middleware(RequestLog, metrics=watched)
-    return app
+    app.add_middleware(RequestLog, metrics=app.state.service.metrics)
 
 
 def _fetcher(settings: Settings) -> "Fetcher | None":
@@ -142,7 +155,7 @@ def _fetcher(settings: Settings) -> "Fetcher | None":
     return Fetcher(settings)
 
 
-async def _start_grpc(service: State) -> "grpc.aio.Server":
+async def _start_grpc(service: ServiceState) -> "grpc.aio.Server":
     try:
         from service.api import open_inference_grpc
     except ImportError as error:

@@ -8,6 +8,7 @@ from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.security.utils import get_authorization_scheme_param
 
+from service.api.state import service_state
 from service.errors import InvalidApiKey
 from service.settings import Settings
 
@@ -17,19 +18,12 @@ bearer = HTTPBearer(auto_error=False, description="one of the keys in SWIN_API_K
 async def authorise(
     request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
 ) -> None:
-    """`admit`, for routes to depend on, and for OpenAPI to tell of."""
-    admit(request)
-
-
-def admit(request: Request) -> None:
-    """Let a request pass that has a known key, or any where no keys are asked for.
+    """Let a request pass that has a known key; routes depend on this where there are keys.
 
     Raises:
         InvalidApiKey: there is no key, or one that is not known.
     """
-    settings: Settings = request.app.state.settings
-    if not settings.api_keys:
-        return
+    settings = service_state(request).settings
     scheme, key = get_authorization_scheme_param(request.headers.get("authorization"))
     # Header values are decoded as latin-1; this gives the client's bytes back.
     check(settings, key.encode("latin-1") if key and scheme.lower() == "bearer" else None)

@@ -1,12 +1,11 @@
 """`GET /docs`: the OpenAPI document in Swagger UI, whose files are served from here, not elsewhere.
 
-They are of the npm package swagger-ui-dist 5.35.0 (Apache-2.0), unchanged.
+The package fastapi-swagger brings them. Addresses are relative: any prefix may stand before them.
 """
 
 import base64
 import hashlib
 import re
-from pathlib import Path
 
 from fastapi import APIRouter
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -17,15 +16,15 @@ router = APIRouter(tags=["docs"], include_in_schema=False)
 
 ASSETS = "/docs/assets"
 
-files = StaticFiles(directory=Path(__file__).parents[1] / "swagger_ui")
+files = StaticFiles(packages=[("fastapi_swagger", "resources")])
 
 PAGE = bytes(
     get_swagger_ui_html(
-        openapi_url="/openapi.json",
+        openapi_url="openapi.json",
         title="swin-embed",
-        swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
-        swagger_css_url=f"{ASSETS}/swagger-ui.css",
-        swagger_favicon_url=f"{ASSETS}/favicon-32x32.png",
+        swagger_js_url="docs/assets/swagger-ui-bundle.js",
+        swagger_css_url="docs/assets/swagger-ui.css",
+        swagger_favicon_url="docs/assets/favicon-32x32.png",
     ).body
 )
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
 from service.api.accept import accepted, best
-from service.api.embedding_request import Upload, embed_all, embedder, encoding
+from service.api.embedding_request import Upload, embed_all, encoding, left_s
 from service.api.encoding import Dtype, rows
 from service.api.forms import form_files
 from service.api.openapi import (
@@ -16,6 +16,7 @@ from service.api.openapi import (
     header,
     query_parameters,
 )
+from service.api.state import request_state, service_state
 from service.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
 from service.images.preprocess import SIGNATURE_BYTES, may_be_image
 
@@ -114,9 +115,12 @@ async def embed(request: Request) -> Response:
     if media_type is None:
         raise NotAcceptable(f"an answer can be {JSON}, {RAW} or {NPY}; name one in Accept")
     asked = _query(request)
-    embedder(request).check_room()  # before the body is read: refusing has to be cheap
-    embeddings = await embed_all(request, await _uploads(request))
-    with encoding(request):
+    service, state = service_state(request), request_state(request)
+    service.lifecycle.embedder.check_room()  # before the body is read: refusing has to be cheap
+    uploads = await _uploads(request)
+    embedder = service.lifecycle.embedder
+    embeddings = await embed_all(service, state, embedder, uploads, left_s(request))
+    with encoding(service, state):
         vectors = rows(embeddings, normalize=asked.normalize, dtype=asked.dtype)
         headers = {"X-Embedding-Shape": vectors.shape, "Vary": "Accept"}
         if vectors.scales is not None:
@@ -126,7 +130,7 @@ async def embed(request: Request) -> Response:
         elif media_type == NPY:
             body = vectors.npy()
         else:
-            card = embedder(request).card
+            card = embedder.card
             answer = {
                 "model": card.name,
                 "dimensions": card.embedding_dim,

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
+from service.api.state import RequestState, ServiceState, request_state, service_state
 from service.engine.embedder import Embedder
 from service.errors import ClientLeft, InvalidRequest, RequestTimeout, ServiceError, TooManyImages
 from service.observability import traces
-from service.observability.metrics import Metrics
 from service.settings import Settings
 from service.types import Embedding, Image
 
@@ -29,107 +29,50 @@ class Upload:
     data: Image
 
 
-def embedder(request: Request) -> Embedder:
-    """The embedder that embedded this request's images, before that the one that serves now.
-
-    Raises:
-        NotReady: there is none.
-    """
-    loaded: Embedder = getattr(request.state, "embedder", request.app.state.lifecycle.embedder)
-    return loaded
-
-
-async def embed_all(request: Request, uploads: Sequence[Upload]) -> list[Embedding]:
-    """Embed an HTTP request's images, as a whole, and note what its trace should tell.
-
-    Raises:
-        ServiceError: with the `param` of the image at fault.
-    """
-    request.state.images = len(uploads)
-    request.state.embedder = embedder(request)
-    left_s = _left_s(request)
-    with abandonable(request):
-        settings: Settings = request.app.state.settings
-        embeddings = await compute(request.state.embedder, settings, uploads, left_s)
-    request.state.stages = stages(embeddings)
-    traces.record(request.state.stages)
-    return embeddings
-
-
-@contextlib.contextmanager
-def abandonable(request: Request) -> Iterator[None]:
-    """End the work within when the connection it is for is lost; see `connections.Connection`.
-
-    Raises:
-        ClientLeft: it was.
-    """
-    task = asyncio.current_task()
-    left = False
-
-    def abandon() -> None:
-        nonlocal left
-        if task is not None:
-            left = task.cancel()
-
-    request.state.abandon = abandon
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not left:
-            raise
-        raise ClientLeft("the client left before its answer was ready") from None
-    finally:
-        del request.state.abandon
-
-
-@contextlib.asynccontextmanager
-async def in_time(request: Request) -> AsyncIterator[None]:
-    """End the work within when the request's time is up, or nobody waits for it any more.
-
-    Time spent here is not there for embedding.
-
-    Raises:
-        RequestTimeout: time is up.
-        ClientLeft: the connection was lost.
-        InvalidRequest: the client asks for what is no time.
-    """
-    with abandonable(request):
-        try:
-            async with asyncio.timeout(_left_s(request)):
-                yield
-        except TimeoutError:
-            raise _late(_timeout_s(request)) from None
-
-
-async def compute(
-    embedder: Embedder, settings: Settings, uploads: Sequence[Upload], timeout_s: float
+async def embed_all(
+    service: ServiceState,
+    state: RequestState,
+    embedder: Embedder,
+    uploads: Sequence[Upload],
+    timeout_s: float,
 ) -> list[Embedding]:
     """Embed a request's images, as a whole: the first error ends it and drops what is left.
 
     Args:
-        embedder: what embeds them; the one whose card the caller answers with.
-        settings: the limits of a request.
-        uploads: the request's images.
+        service: whose limits count.
+        state: of the request; the images, their embedder and their stages are noted in it.
+        embedder: what embeds them, and whose card the caller answers with.
+        uploads: the images.
         timeout_s: seconds after which no answer is of use.
 
     Raises:
         ServiceError: with the `param` of the image at fault.
     """
-    allow(settings, len(uploads))
-    futures = embedder.submit([upload.data for upload in uploads], timeout_s)
-    try:
-        await _settled(futures, timeout_s)
-        for upload, future in zip(uploads, futures, strict=True):
-            if future.done() and (error := future.exception()):
-                if isinstance(error, ServiceError):
-                    error.param = upload.param
-                raise error
-        if not all(future.done() for future in futures):
-            raise _late(timeout_s)
-        return [future.result() for future in futures]
-    finally:
-        for future in futures:
-            future.cancel()
+    state.images = len(uploads)
+    state.embedder = embedder
+    check_count(service.settings, len(uploads))
+    with abandonable(state):
+        futures = embedder.submit([upload.data for upload in uploads], timeout_s)
+        try:
+            await _settled(futures, timeout_s)
+            for upload, future in zip(uploads, futures, strict=True):
+                if future.done() and (error := future.exception()):
+                    if isinstance(error, ServiceError):
+                        error.param = upload.param
+                    raise error
+            if not all(future.done() for future in futures):
+                raise _late(timeout_s)
+            embeddings = [future.result() for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()
+    state.stages = {
+        "decode": max(embedding.decode_s for embedding in embeddings),
+        "queue": max(embedding.queue_s for embedding in embeddings),
+        "inference": max(embedding.inference_s for embedding in embeddings),
+    }
+    traces.record(state.stages)
+    return embeddings
 
 
 async def _settled(futures: Sequence[Future[Embedding]], timeout_s: float) -> None:
@@ -157,7 +100,52 @@ async def _settled(futures: Sequence[Future[Embedding]], timeout_s: float) -> No
         timer.cancel()
 
 
-def allow(settings: Settings, images: int) -> None:
+@contextlib.contextmanager
+def abandonable(state: RequestState) -> Iterator[None]:
+    """End the work within when the connection it is for is lost; see `connections.Connection`.
+
+    Raises:
+        ClientLeft: it was.
+    """
+    task = asyncio.current_task()
+    left = False
+
+    def abandon() -> None:
+        nonlocal left
+        if task is not None:
+            left = task.cancel()
+
+    state.abandon = abandon
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not left:
+            raise
+        raise ClientLeft("the client left before its answer was ready") from None
+    finally:
+        state.abandon = None
+
+
+@contextlib.asynccontextmanager
+async def in_time(request: Request) -> AsyncIterator[None]:
+    """End the work within when the request's time is up, or nobody waits for it any more.
+
+    Time spent here is not there for embedding.
+
+    Raises:
+        RequestTimeout: time is up.
+        ClientLeft: the connection was lost.
+        InvalidRequest: the client asks for what is no time.
+    """
+    with abandonable(request_state(request)):
+        try:
+            async with asyncio.timeout(left_s(request)):
+                yield
+        except TimeoutError:
+            raise _late(_timeout_s(request)) from None
+
+
+def check_count(settings: Settings, images: int) -> None:
     """Check a request's number of images, before more is done for them.
 
     Raises:
@@ -169,44 +157,38 @@ def allow(settings: Settings, images: int) -> None:
         )
 
 
-def stages(embeddings: Sequence[Embedding]) -> dict[str, float]:
-    """Seconds in each stage, of the image that was longest in it."""
-    return {
-        "decode": max(embedding.decode_s for embedding in embeddings),
-        "queue": max(embedding.queue_s for embedding in embeddings),
-        "inference": max(embedding.inference_s for embedding in embeddings),
-    }
-
-
 @contextlib.contextmanager
-def encoding(request: Request) -> Iterator[None]:
+def encoding(service: ServiceState, state: RequestState) -> Iterator[None]:
     """Time the making of an answer's body, for the metrics and the request's trace."""
     started = time.monotonic()
     yield
-    metrics: Metrics = request.app.state.metrics
     seconds = time.monotonic() - started
-    metrics.encode.observe(seconds)
-    request.state.stages["encode"] = seconds
+    service.metrics.encode.observe(seconds)
+    state.stages["encode"] = seconds
 
 
 def _late(timeout_s: float) -> RequestTimeout:
     return RequestTimeout(f"no answer within {round(timeout_s, 2):g} s; try again later")
 
 
-def _left_s(request: Request) -> float:
-    """Seconds until a request's answer is due, which is settled when first asked for."""
-    if not hasattr(request.state, "due"):
-        request.state.due = time.monotonic() + _timeout_s(request)
-    due: float = request.state.due
-    return max(0.0, due - time.monotonic())
+def left_s(request: Request) -> float:
+    """Seconds until a request's answer is due, which is settled when first asked for.
+
+    Raises:
+        InvalidRequest: the client asks for what is no time.
+    """
+    state = request_state(request)
+    if state.due is None:
+        state.due = time.monotonic() + _timeout_s(request)
+    return max(0.0, state.due - time.monotonic())
 
 
 def _timeout_s(request: Request) -> float:
     """`SWIN_REQUEST_TIMEOUT_S`, or less if the client's `X-Request-Timeout-Ms` asks for less."""
-    settings: Settings = request.app.state.settings
+    longest_s = service_state(request).settings.request_timeout_s
     given = request.headers.get(TIMEOUT_HEADER)
     if given is None:
-        return settings.request_timeout_s
+        return longest_s
     if not MILLISECONDS.fullmatch(given):
         raise InvalidRequest(f"{TIMEOUT_HEADER} is a number of milliseconds", param=TIMEOUT_HEADER)
-    return min(settings.request_timeout_s, int(given) / 1000)
+    return min(longest_s, int(given) / 1000)

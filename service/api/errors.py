@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from service.api.open_inference import PREFIX
+from service.api.state import request_state, service_state
 from service.errors import (
     ClientLeft,
     InternalError,
@@ -30,18 +31,6 @@ def install(app: FastAPI) -> None:
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
     app.add_exception_handler(Exception, _internal_error)
-
-
-async def answer(request: Request, error: Exception) -> Response:
-    """The response to an error that an endpoint raised.
-
-    Raises:
-        Exception: the error, if it is a bug.
-    """
-    for kind, handler in HANDLERS.items():
-        if isinstance(error, kind):
-            return await handler(request, error)
-    raise error
 
 
 def error_response(
@@ -71,7 +60,7 @@ def error_body(message: str, *, type_: str, code: str, param: str | None = None)
 async def service_error(request: Request, error: Exception) -> Response:
     """The answer that a `ServiceError` stands for, counted."""
     assert isinstance(error, ServiceError)  # noqa: S101 - what the handler is registered for
-    request.app.state.metrics.observe_rejection(error.code)
+    service_state(request).metrics.observe_rejection(error.code)
     headers = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after_s))
@@ -103,7 +92,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     message = f"{request.method} {request.url.path}: {error.detail}; see /docs for what is served"
     headers = dict(error.headers or {})
     if headers.get("Allow") == "GET":
-        headers["Allow"] = "GET, HEAD"  # which api.head answers
+        headers["Allow"] = "GET, HEAD"  # see middleware.HeadAsGet
     return error_response(
         request,
         error.status_code,
@@ -132,7 +121,7 @@ async def _internal_error(request: Request, error: Exception) -> Response:
         type_=InternalError.type,
         code=InternalError.code,
         headers={  # this one passes the middleware by
-            "X-Request-Id": request.state.request_id,
+            "X-Request-Id": request_state(request).id,
             "X-Content-Type-Options": "nosniff",
         },
     )

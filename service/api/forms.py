@@ -8,6 +8,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from typing_extensions import Buffer
 
 from service.api.embedding_request import Upload
+from service.api.state import service_state
 from service.errors import InvalidRequest, TooManyImages
 from service.settings import Settings
 
@@ -67,7 +68,7 @@ async def form_files(request: Request) -> list[Upload]:
         InvalidRequest: the form breaks off or cannot be read, or has no such part, or one is text.
         TooManyImages: more files than `SWIN_MAX_IMAGES_PER_REQUEST`.
     """
-    settings: Settings = request.app.state.settings
+    settings = service_state(request).settings
     parser = _FormParser(request, settings)
     try:
         form = await parser.parse()

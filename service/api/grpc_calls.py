@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError
-from starlette.datastructures import State
 
 from service.api import auth
 from service.api.middleware import log_request, request_id, server_timing
+from service.api.state import RequestState, ServiceState
 from service.errors import ClientLeft, InternalError, InvalidRequest, NotReady, ServiceError
 
 DOOR = "open_inference_grpc"
@@ -29,9 +29,6 @@ STATUS = {
 }
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Trace = dict[str, Any]
-"""What a method notes for the log line and the trailers: `images`, `stages`."""
-
 Message = TypeVar("Message")
 
 logger = logging.getLogger(__name__)
@@ -56,14 +53,14 @@ def reader(parse: Callable[[bytes], Message]) -> Callable[[bytes], Message | Inv
 
 
 def observed(
-    service: State, method: Callable[[Any, Trace], Awaitable[Message]]
+    service: ServiceState, method: Callable[[Any, RequestState], Awaitable[Message]]
 ) -> Callable[[Any, Context], Awaitable[Message]]:
     """A method as gRPC calls it, with all of that around it."""
 
     async def answer(request: Any, context: Context) -> Message:  # noqa: ANN401 - any request
         given = dict(context.invocation_metadata() or ())
-        trace: Trace = {}
         identifier = request_id(_text(given.get("x-request-id", "")))
+        state = RequestState(identifier)
         status = 500
         started = time.perf_counter()
         service.metrics.in_flight.inc()
@@ -72,7 +69,7 @@ def observed(
                 auth.check(service.settings, _bearer(_text(given.get("authorization", ""))))
             if isinstance(request, InvalidRequest):
                 raise request
-            response = await method(request, trace)
+            response = await method(request, state)
             status = 200
         except asyncio.CancelledError:  # the client gave up, or its deadline passed
             status = ClientLeft.status
@@ -89,10 +86,10 @@ def observed(
             service.metrics.in_flight.dec()
             seconds = time.perf_counter() - started
             service.metrics.observe_request(DOOR, "POST", status, seconds, identifier)
-            log_request(identifier, DOOR, status, seconds, trace)
+            log_request(state, DOOR, status, seconds)
         trailers = [("x-request-id", identifier)]
-        if "stages" in trace:
-            trailers.append(("server-timing", server_timing(trace["stages"])))
+        if state.stages:
+            trailers.append(("server-timing", server_timing(state.stages)))
         context.set_trailing_metadata(tuple(trailers))
         return response
 

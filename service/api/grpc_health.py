@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from starlette.datastructures import State
 
 from service.api.grpc_calls import Context
+from service.api.state import ServiceState
 
 SERVICE = "inference.GRPCInferenceService"
 """The protocol's service, whose health may be asked for by name."""
@@ -18,7 +18,7 @@ WATCH_S = 1.0
 class Health(health_pb2_grpc.HealthServicer):
     """Open to everyone, as the probes are."""
 
-    def __init__(self, service: State) -> None:
+    def __init__(self, service: ServiceState) -> None:
         self._service = service
 
     async def Check(  # noqa: N802 - the protocol's name
@@ -47,7 +47,6 @@ class Health(health_pb2_grpc.HealthServicer):
         return health_pb2.HealthCheckResponse(status="SERVING" if serving else "NOT_SERVING")
 
 
-async def ready(service: State) -> bool:
+async def ready(service: ServiceState) -> bool:
     """Whether requests should be sent here; asking may run the model, so it is for a thread."""
-    is_ready: bool = await asyncio.to_thread(service.lifecycle.ready)
-    return is_ready
+    return await asyncio.to_thread(service.lifecycle.ready)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from service.api.openapi import error_responses
-from service.engine.lifecycle import Lifecycle
+from service.api.state import service_state
 from service.errors import NotReady
 
 router = APIRouter()
@@ -26,7 +26,7 @@ async def live() -> Response:
 )
 async def ready(request: Request) -> Response:
     """200 once an embedding was computed and while the engine makes progress, else 503."""
-    lifecycle: Lifecycle = request.app.state.lifecycle
+    lifecycle = service_state(request).lifecycle
     if not await asyncio.to_thread(lifecycle.ready):
         phase = lifecycle.phase.value
         raise NotReady(f"the service is {phase} and cannot take requests", retry_after_s=1)

@@ -8,7 +8,7 @@ from prometheus_client.exposition import choose_encoder
 from starlette.responses import PlainTextResponse, Response
 
 from service.api.accept import accepted
-from service.observability.metrics import Metrics
+from service.api.state import service_state
 
 router = APIRouter()
 
@@ -27,7 +27,6 @@ TEXT: dict[int | str, dict[str, Any]] = {
 )
 async def metrics(request: Request) -> Response:
     """Prometheus text, or OpenMetrics where the scraper accepts it."""
-    watched: Metrics = request.app.state.metrics
     encode, content_type = choose_encoder(accepted(request))
-    body = await asyncio.to_thread(encode, watched.page)
+    body = await asyncio.to_thread(encode, service_state(request).metrics.page)
     return Response(body, headers={"Content-Type": content_type})

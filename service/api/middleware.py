@@ -5,11 +5,13 @@ import logging
 import random
 import re
 import time
+from collections.abc import Awaitable
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import errors
+from service.api.state import KEY, RequestState, request_state
 from service.errors import NotReady, RequestTooLarge, UnsupportedMediaType
 from service.observability.metrics import Metrics
 
@@ -27,8 +29,7 @@ logger = logging.getLogger(__name__)
 class RequestLog:
     """Names, counts, times and logs requests by door, the first tag of the route that took them.
 
-    The answer carries the client's `X-Request-Id`, or a new one, and `Server-Timing` with the
-    stages that `embedding_request` noted in the request's state.
+    The answer carries the client's `X-Request-Id`, or a new one, and `Server-Timing`.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -42,18 +43,17 @@ class RequestLog:
         status = 500
         started = time.perf_counter()
         identifier = request_id(_header(scope, b"x-request-id").decode("latin-1"))
-        state = scope.setdefault("state", {})
-        state["request_id"] = identifier
+        state = scope[KEY] = RequestState(identifier)
 
         async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = {b"x-request-id": identifier, b"x-content-type-options": "nosniff"}
-                if served := state.get("embedder"):
-                    own[b"x-model-digest"] = served.model.digest
-                if stages := state.get("stages"):
-                    own[b"server-timing"] = server_timing(stages)
+                if state.embedder is not None:
+                    own[b"x-model-digest"] = state.embedder.model.digest
+                if state.stages:
+                    own[b"server-timing"] = server_timing(state.stages)
                 given = message.get("headers", ())
                 message["headers"] = [
                     *(header for header in given if header[0] not in own),
@@ -69,7 +69,7 @@ class RequestLog:
             tags = getattr(scope.get("route"), "tags", None) or ["none"]
             seconds = time.perf_counter() - started
             self._metrics.observe_request(tags[0], scope["method"], status, seconds, identifier)
-            log_request(identifier, tags[0], status, seconds, state)
+            log_request(state, tags[0], status, seconds)
 
 
 def request_id(given: str) -> str:
@@ -84,9 +84,7 @@ def server_timing(stages: dict[str, float]) -> str:
     return ", ".join(f"{stage};dur={seconds * 1000:.3f}" for stage, seconds in stages.items())
 
 
-def log_request(
-    identifier: str, door: str, status: int, seconds: float, state: dict[str, object]
-) -> None:
+def log_request(state: RequestState, door: str, status: int, seconds: float) -> None:
     """One line for an answered request, of quiet doors only at debug level.
 
     Nothing of it is the client's own text but the request id, whose characters are harmless.
@@ -95,16 +93,14 @@ def log_request(
     if not logger.isEnabledFor(level):
         return
     fields = {
-        "request_id": identifier,
+        "request_id": state.id,
         "door": door,
         "status": status,
-        "images": state.get("images", 0),
-        "bytes": state.get("bytes", 0),
+        "images": state.images,
+        "bytes": state.received,
         "seconds": round(seconds, 6),
     }
-    stages = state.get("stages")
-    if isinstance(stages, dict):
-        fields |= {f"{stage}_s": round(seconds, 6) for stage, seconds in stages.items()}
+    fields |= {f"{stage}_s": round(seconds, 6) for stage, seconds in state.stages.items()}
     line = " ".join(f"{name}={value}" for name, value in fields.items())
     logger.log(level, "answered %s", line, extra={"fields": fields})
 
@@ -157,7 +153,7 @@ class BodyLimit:
             return
         declared = int(_header(scope, b"content-length") or 0)
         coding = _header(scope, b"content-encoding").decode("latin-1").lower()
-        received = 0
+        state = request_state(scope)
         too_large = False
 
         def check(length: int) -> None:
@@ -167,22 +163,20 @@ class BodyLimit:
                 raise RequestTooLarge(f"the request body may have at most {self._limit} bytes")
 
         async def counted() -> Message:
-            nonlocal received
             if coding not in {"", "identity"}:
                 raise UnsupportedMediaType(
                     "send the body without Content-Encoding: images are compressed already"
                 )
             check(declared)
             message = await receive()
-            received += len(message.get("body", b""))
-            scope["state"]["bytes"] = received
-            check(received)
+            state.received += len(message.get("body", b""))
+            check(state.received)
             return message
 
         async def lingering(message: Message) -> None:
             ends = message["type"] == "http.response.body" and not message.get("more_body", False)
             # A client that says Expect has sent nothing: it waits for leave to.
-            awaited = received == 0 and _header(scope, b"expect")
+            awaited = state.received == 0 and _header(scope, b"expect")
             if too_large and ends and not awaited:
                 await send({**message, "more_body": True})
                 await _discard(receive)
@@ -190,6 +184,28 @@ class BodyLimit:
             await send(message)
 
         await self._app(scope, counted, lingering)
+
+
+class HeadAsGet:
+    """Has HEAD answered as GET. The server, which saw the method itself, sends no body.
+
+    RFC 9110, 9.1 asks for it wherever there is GET; some health checkers send nothing else.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            return self._app(scope, receive, send)
+        return self._as_get(scope, receive, send)
+
+    async def _as_get(self, scope: Scope, receive: Receive, send: Send) -> None:
+        inner = {**scope, "method": "GET"}
+        try:
+            await self._app(inner, receive, send)
+        finally:
+            scope["route"] = inner.get("route")  # for those who count requests by route
 
 
 def _header(scope: Scope, name: bytes) -> bytes:

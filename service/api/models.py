@@ -6,8 +6,8 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel
 
 from model_export.model_card import ModelCard
-from service.api.embedding_request import embedder
 from service.api.openapi import MODEL_NAME, error_responses
+from service.api.state import service_state
 from service.errors import ModelNotFound, NotReady
 from service.types import ModelInfo
 
@@ -45,7 +45,7 @@ class ModelList(BaseModel):
 )
 async def models(request: Request) -> dict[str, Any]:
     """The served model as an OpenAI model object, with the artifact's model card in `card`."""
-    return {"object": "list", "data": [_described(embedder(request).model)]}
+    return {"object": "list", "data": [_described(service_state(request).lifecycle.embedder.model)]}
 
 
 @router.get(
@@ -55,7 +55,7 @@ async def models(request: Request) -> dict[str, Any]:
 )
 async def model(request: Request, name: Name) -> dict[str, Any]:
     """The same model object alone."""
-    served = embedder(request).model
+    served = service_state(request).lifecycle.embedder.model
     check_name(name, served.card)
     return _described(served)
 

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
 from model_export import __version__
-from model_export.model_card import EMBEDDING, ModelCard
+from model_export.model_card import EMBEDDING
 from service.api import health, tensors
-from service.api.embedding_request import embed_all, embedder, encoding
+from service.api.embedding_request import embed_all, encoding, left_s
 from service.api.encoding import rows
 from service.api.models import Name
 from service.api.open_inference_messages import (
@@ -32,7 +32,9 @@ from service.api.openapi import (
     header,
     schema_of,
 )
+from service.api.state import request_state, service_state
 from service.api.tensors import Tensor
+from service.engine.embedder import Embedder
 from service.errors import InvalidRequest, ModelNotFound, NotReady
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -87,7 +89,7 @@ async def server_metadata() -> ServerMetadata:
 )
 async def model_metadata(request: Request, name: Name) -> ModelMetadata:
     """Inputs and outputs with their datatypes and shapes."""
-    card = _model(request, name)
+    card = _embedder(request, name).card
     return ModelMetadata(
         name=card.name,
         versions=[tensors.VERSION],
@@ -106,7 +108,7 @@ async def model_metadata(request: Request, name: Name) -> ModelMetadata:
 )
 async def model_ready(request: Request, name: Name) -> Response:
     """200 while the engine makes progress, else 503."""
-    _model(request, name)
+    _embedder(request, name)
     await health.ready(request)
     return JSONResponse({"name": name, "ready": True})
 
@@ -166,15 +168,17 @@ INFER: dict[str, Any] = {
 )
 async def infer(request: Request, name: Name) -> Response:
     """Embed the elements of `image` or `pixels`; vectors have unit length unless told otherwise."""
-    embedder(request).check_room()
+    service, state = service_state(request), request_state(request)
+    service.lifecycle.embedder.check_room()
     asked, given = await _parse(request)
-    card = _model(request, name)  # after the last wait: it is this model that embeds
+    embedder = _embedder(request, name)
+    card = embedder.card
     tensors.check_outputs([output.name for output in asked.outputs])
     normalize = tensors.normalize(asked.parameters)
     binary = _wants_binary(asked)
     uploads = tensors.uploads(given, card)
-    answers = await embed_all(request, uploads)
-    with encoding(request):
+    answers = await embed_all(service, state, embedder, uploads, left_s(request))
+    with encoding(service, state):
         vectors = rows(answers, normalize=normalize).array
         output: dict[str, object] = {"name": EMBEDDING, "datatype": "FP32", "shape": vectors.shape}
         if binary:
@@ -195,10 +199,10 @@ async def infer(request: Request, name: Name) -> Response:
     return Response(body + vectors.tobytes(), 200, headers, "application/octet-stream")
 
 
-def _model(request: Request, name: str) -> ModelCard:
-    card = embedder(request).card
-    tensors.check_model(card, name, request.path_params.get("version", ""))
-    return card
+def _embedder(request: Request, name: str) -> Embedder:
+    embedder = service_state(request).lifecycle.embedder
+    tensors.check_model(embedder.card, name, request.path_params.get("version", ""))
+    return embedder
 
 
 async def _parse(request: Request) -> tuple[InferRequest, list[Tensor]]:

@@ -4,22 +4,21 @@ The same tensors, errors, keys, metrics and log line as over HTTP. Needs the `gr
 """
 
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
-from starlette.datastructures import State
 
 from model_export import __version__
 from model_export.model_card import EMBEDDING
 from service.api import tensors
-from service.api.embedding_request import compute, stages
+from service.api.embedding_request import embed_all, encoding
 from service.api.encoding import rows
-from service.api.grpc_calls import Trace, observed, reader
+from service.api.grpc_calls import observed, reader
 from service.api.grpc_health import SERVICE, Health, ready
 from service.api.proto import open_inference_pb2 as pb
+from service.api.state import RequestState, ServiceState
 from service.api.tensors import Tensor
 from service.engine.embedder import Embedder
 from service.errors import InvalidRequest, StartError
@@ -27,7 +26,7 @@ from service.errors import InvalidRequest, StartError
 logger = logging.getLogger(__name__)
 
 
-async def start(service: State) -> grpc.aio.Server:
+async def start(service: ServiceState) -> grpc.aio.Server:
     """Serve on the port in the settings, until the server that is returned is stopped.
 
     Raises:
@@ -42,7 +41,7 @@ async def start(service: State) -> grpc.aio.Server:
         ]
     )
     door = _Door(service)
-    methods: dict[str, tuple[Callable[[Any, Trace], Awaitable[Any]], Any]] = {
+    methods: dict[str, tuple[Callable[[Any, RequestState], Awaitable[Any]], Any]] = {
         "ServerLive": (door.server_live, pb.ServerLiveRequest),
         "ServerReady": (door.server_ready, pb.ServerReadyRequest),
         "ModelReady": (door.model_ready, pb.ModelReadyRequest),
@@ -76,31 +75,35 @@ async def start(service: State) -> grpc.aio.Server:
 class _Door:
     """The methods; what they raise is answered by `observed`.
 
-    Each takes the request and the trace, in which it notes what the log line should tell.
+    Each takes the request and its state, in which it notes what the log line should tell.
     """
 
-    def __init__(self, service: State) -> None:
+    def __init__(self, service: ServiceState) -> None:
         self._service = service
 
-    async def server_live(self, _: pb.ServerLiveRequest, __: Trace) -> pb.ServerLiveResponse:
+    async def server_live(self, _: pb.ServerLiveRequest, __: RequestState) -> pb.ServerLiveResponse:
         return pb.ServerLiveResponse(live=True)
 
-    async def server_ready(self, _: pb.ServerReadyRequest, __: Trace) -> pb.ServerReadyResponse:
+    async def server_ready(
+        self, _: pb.ServerReadyRequest, __: RequestState
+    ) -> pb.ServerReadyResponse:
         return pb.ServerReadyResponse(ready=await ready(self._service))
 
-    async def model_ready(self, request: pb.ModelReadyRequest, _: Trace) -> pb.ModelReadyResponse:
+    async def model_ready(
+        self, request: pb.ModelReadyRequest, _: RequestState
+    ) -> pb.ModelReadyResponse:
         self._embedder(request.name, request.version)
         return pb.ModelReadyResponse(ready=await ready(self._service))
 
     async def server_metadata(
-        self, _: pb.ServerMetadataRequest, __: Trace
+        self, _: pb.ServerMetadataRequest, __: RequestState
     ) -> pb.ServerMetadataResponse:
         return pb.ServerMetadataResponse(
             name="swin-embed", version=__version__, extensions=tensors.EXTENSIONS
         )
 
     async def model_metadata(
-        self, request: pb.ModelMetadataRequest, _: Trace
+        self, request: pb.ModelMetadataRequest, _: RequestState
     ) -> pb.ModelMetadataResponse:
         card = self._embedder(request.name, request.version).card
         metadata = pb.ModelMetadataResponse.TensorMetadata
@@ -113,32 +116,27 @@ class _Door:
         )
 
     async def model_infer(
-        self, request: pb.ModelInferRequest, trace: Trace
+        self, request: pb.ModelInferRequest, state: RequestState
     ) -> pb.ModelInferResponse:
         embedder = self._embedder(request.model_name, request.model_version)
         card = embedder.card
         tensors.check_outputs([output.name for output in request.outputs])
         normalize = tensors.normalize(_parameters(request.parameters))
         uploads = tensors.uploads(_tensors(request), card)
-        trace["images"] = len(uploads)
-        settings = self._service.settings
-        embeddings = await compute(embedder, settings, uploads, settings.request_timeout_s)
-        started = time.monotonic()
-        vectors = rows(embeddings, normalize=normalize).array
-        output = pb.ModelInferResponse.InferOutputTensor(
-            name=EMBEDDING, datatype="FP32", shape=vectors.shape
-        )
-        response = pb.ModelInferResponse(
-            model_name=card.name,
-            model_version=tensors.VERSION,
-            id=request.id,
-            outputs=[output],
-            raw_output_contents=[vectors.tobytes()],
-        )
-        encode_s = time.monotonic() - started
-        self._service.metrics.encode.observe(encode_s)
-        trace["stages"] = stages(embeddings) | {"encode": encode_s}
-        return response
+        timeout_s = self._service.settings.request_timeout_s
+        embeddings = await embed_all(self._service, state, embedder, uploads, timeout_s)
+        with encoding(self._service, state):
+            vectors = rows(embeddings, normalize=normalize).array
+            output = pb.ModelInferResponse.InferOutputTensor(
+                name=EMBEDDING, datatype="FP32", shape=vectors.shape
+            )
+            return pb.ModelInferResponse(
+                model_name=card.name,
+                model_version=tensors.VERSION,
+                id=request.id,
+                outputs=[output],
+                raw_output_contents=[vectors.tobytes()],
+            )
 
     def _embedder(self, name: str, version: str) -> Embedder:
         embedder: Embedder = self._service.lifecycle.embedder

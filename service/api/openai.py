@@ -10,7 +10,14 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from model_export.model_card import ModelCard
-from service.api.embedding_request import Upload, allow, embed_all, embedder, encoding, in_time
+from service.api.embedding_request import (
+    Upload,
+    check_count,
+    embed_all,
+    encoding,
+    in_time,
+    left_s,
+)
 from service.api.encoding import rows
 from service.api.image_text import decode, is_address
 from service.api.models import check_name
@@ -23,6 +30,7 @@ from service.api.openapi import (
     error_responses,
     schema_of,
 )
+from service.api.state import request_state, service_state
 from service.errors import (
     InvalidRequest,
     ModelNotFound,
@@ -133,15 +141,17 @@ class EmbeddingsResponse(BaseModel):
 )
 async def embeddings(request: Request) -> Response:
     """Embed one image or a list of them, each a data URI, bare base64, or an allowed URL."""
-    embedder(request).check_room()
+    service, state = service_state(request), request_state(request)
+    service.lifecycle.embedder.check_room()
     asked = await _parse(request)
-    _check(asked, embedder(request).card)
-    allow(request.app.state.settings, len(asked.input))
+    _check(asked, service.lifecycle.embedder.card)
+    check_count(service.settings, len(asked.input))
     uploads = await _uploads(request, asked.input)
-    card = embedder(request).card  # after the last wait: it is this model that embeds
-    _check(asked, card)
-    answers = await embed_all(request, uploads)
-    with encoding(request):
+    embedder = service.lifecycle.embedder
+    card = embedder.card
+    _check(asked, card)  # again: another model may serve since the images were fetched
+    answers = await embed_all(service, state, embedder, uploads, left_s(request))
+    with encoding(service, state):
         vectors = rows(answers, normalize=True).array
         data = [
             {"object": "embedding", "index": index, "embedding": row}
@@ -203,7 +213,7 @@ async def _uploads(request: Request, texts: list[str]) -> list[Upload]:
 
 async def _fetch_all(request: Request, texts: list[str]) -> dict[int, bytes]:
     """The images of those texts that are addresses."""
-    limit = request.app.state.settings.max_request_bytes
+    limit = service_state(request).settings.max_request_bytes
     images: dict[int, bytes] = {}
     fetched = 0
     for index, text in enumerate(texts):
@@ -216,7 +226,7 @@ async def _fetch_all(request: Request, texts: list[str]) -> dict[int, bytes]:
 
 
 async def _fetch(request: Request, url: str, param: str) -> bytes:
-    fetcher = request.app.state.fetcher
+    fetcher = service_state(request).fetcher
     if fetcher is None:
         raise InvalidRequest("images by URL are off here (SWIN_ALLOW_IMAGE_URLS)", param=param)
     try:

@@ -150,7 +150,7 @@ def install(app: FastAPI) -> None:
 
     def current() -> dict[str, Any]:
         try:
-            card = app.state.lifecycle.embedder.card
+            card = app.state.service.lifecycle.embedder.card
         except errors.NotReady:
             return document("swin_nano_patch4_window7_224", 512)
         return document(card.name, card.embedding_dim)

@@ -30,14 +30,6 @@ CONFIG: TelemetryConfig = {
 """For `FastAPI(telemetry=)`."""
 
 
-def name(title: str, route: str) -> None:
-    """Give the present request's span its name and route, as FastAPI's routing would."""
-    span = trace.get_current_span()
-    if span.is_recording():
-        span.update_name(title)
-        span.set_attribute("http.route", route)
-
-
 def record(stages: Mapping[str, float]) -> None:
     """Give the present request a span for each stage, laid end to end up to now.
 

@@ -9,10 +9,10 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.api.errors import error_body
+from service.api.state import KEY, RequestState, ServiceState
 from service.engine.lifecycle import Phase
 from service.errors import HeadTooLarge, InvalidRequest, NotReady, ServiceError, SlowRequest
 from service.server.gathering import Gathering
-from service.settings import Settings
 
 MAX_HEAD_BYTES = 64 * 1024
 MIN_BODY_BYTES_PER_S = 500
@@ -35,13 +35,13 @@ class Connection(HttpToolsProtocol):
 
     A request's head has `read_timeout_s` to arrive, its body the same and a second more for every
     `MIN_BODY_BYTES_PER_S`. A client that leaves while its images wait or are embedded takes them
-    along: what the door put in the request's state as `abandon` is called.
+    along: its `RequestState.abandon` is called.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - passed through
         super().__init__(*args, **options)
-        self._service = cast(FastAPI, self.config.app).state
-        self._limits: Settings = self._service.settings
+        self._service: ServiceState = cast(FastAPI, self.config.app).state.service
+        self._limits = self._service.settings
         self._timer: asyncio.TimerHandle | None = None
         self._awaiting_head = False
         self._awaiting_body = False
@@ -63,9 +63,9 @@ class Connection(HttpToolsProtocol):
         cycle = self.cycle
         super().connection_lost(exc)
         if cycle is not None and cycle.disconnected:
-            abandon = cycle.scope.get("state", {}).get("abandon")
-            if abandon is not None:
-                abandon()
+            state = cycle.scope.get(KEY)
+            if isinstance(state, RequestState) and state.abandon is not None:
+                state.abandon()
 
     def data_received(self, data: bytes) -> None:
         if self._refusal is not None:

@@ -53,7 +53,7 @@ class Server(uvicorn.Server):
         )
         self._hosts, self._port = settings.hosts, settings.port
         self._drain_seconds = settings.drain_seconds
-        self._lifecycle: Lifecycle = app.state.lifecycle
+        self._lifecycle: Lifecycle = app.state.service.lifecycle
         self._drained_at: float | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:

@@ -122,14 +122,14 @@ def main() -> int:
     offers = Offers()
     settings = fit(settings)
     app = create_app(settings, on_failure=give_up, load=offers.load)
-    app.state.reload = partial(asyncio.to_thread, ask[Request.RELOAD], Request.RELOAD)
-    metrics = app.state.metrics
+    app.state.service.reload = partial(asyncio.to_thread, ask[Request.RELOAD], Request.RELOAD)
+    metrics = app.state.service.metrics
     metrics.page = Page(ask[Request.METRICS])
     answering = (Connection(samples), lambda _: list(metrics.registry.collect()))
     threading.Thread(target=rpc.serve, args=answering, name="samples", daemon=True).start()
     server = WorkerServer(app, settings, offers, Connection(commands))
     server.run([socket.socket(fileno=listener) for listener in others])
-    failure = app.state.lifecycle.failure
+    failure = app.state.service.lifecycle.failure
     if server.stopping and not isinstance(failure, EngineError):
         return 0
     return exit_status(failure)

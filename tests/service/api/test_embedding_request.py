@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from service.api.embedding_request import Upload, embed_all
+from service.api.state import RequestState
 from service.engine.model import Model
 from service.errors import ClientLeft
 from tests.support.images import encode, noise
@@ -16,24 +17,20 @@ from tests.support.images import encode, noise
 def test_who_leaves_takes_the_images_along():
     futures = [Future(), Future()]
     embedder = SimpleNamespace(submit=lambda images, timeout_s: futures)
-    service = SimpleNamespace(
-        lifecycle=SimpleNamespace(embedder=embedder),
-        settings=SimpleNamespace(max_images_per_request=8, request_timeout_s=60),
-    )
-    request = SimpleNamespace(
-        app=SimpleNamespace(state=service), state=SimpleNamespace(), headers={}
-    )
+    service = SimpleNamespace(settings=SimpleNamespace(max_images_per_request=8))
+    state = RequestState("id")
+    uploads = [Upload(None, b""), Upload(None, b"")]
 
     async def leave() -> None:
-        answer = asyncio.create_task(embed_all(request, [Upload(None, b""), Upload(None, b"")]))
+        answer = asyncio.create_task(embed_all(service, state, embedder, uploads, 60))
         await asyncio.sleep(0)  # it runs until it waits for its images
-        request.state.abandon()
+        state.abandon()
         await answer
 
     with pytest.raises(ClientLeft):
         asyncio.run(leave())
     assert all(future.cancelled() for future in futures)
-    assert not hasattr(request.state, "abandon")
+    assert state.abandon is None
 
 
 @pytest.fixture

@@ -264,7 +264,7 @@ class Slow:
 )
 def test_fetching_many_images_takes_no_longer_than_a_request_may(serve, settings, headers):
     client = serve(**settings)
-    client.app.state.fetcher = slow = Slow(0.05)
+    client.app.state.service.fetcher = slow = Slow(0.05)
     images = ["http://photos.example/image"] * 100
     answer = client.post("/v1/embeddings", json={"input": images}, headers=headers)
     assert "0.2 s" in error(answer, 504, "timeout")["message"]
@@ -273,9 +273,9 @@ def test_fetching_many_images_takes_no_longer_than_a_request_may(serve, settings
 
 def test_time_spent_fetching_is_not_there_for_embedding(serve, monkeypatch):
     client = serve()
-    client.app.state.fetcher = Slow(0.2)
+    client.app.state.service.fetcher = Slow(0.2)
     given: list[float] = []
-    embedder = client.app.state.lifecycle.embedder
+    embedder = client.app.state.service.lifecycle.embedder
     submit = embedder.submit
 
     def note(images, timeout_s):
@@ -291,7 +291,7 @@ def test_time_spent_fetching_is_not_there_for_embedding(serve, monkeypatch):
 
 def test_a_time_that_is_none_is_refused_before_anything_is_fetched(serve):
     client = serve()
-    client.app.state.fetcher = slow = Slow(0)
+    client.app.state.service.fetcher = slow = Slow(0)
     headers = {"X-Request-Timeout-Ms": "soon"}
     answer = client.post("/v1/embeddings", json={"input": "http://a.example/"}, headers=headers)
     error(answer, 400, "invalid_request")
@@ -324,7 +324,7 @@ def test_nothing_is_fetched_for_a_client_that_left(artifact):
 
 def test_at_the_door(serve, web):
     client = serve(allow_image_urls=True, image_url_hosts="photos.example")
-    client.app.state.fetcher = fetcher(web, image_url_hosts="photos.example")
+    client.app.state.service.fetcher = fetcher(web, image_url_hosts="photos.example")
     expected = vectors(client.post("/embed", content=jpeg("coffee")))
     assert np.array_equal(floats(ask(client, "http://photos.example/image")), expected)
     told = error(ask(client, ["http://localhost/image"]), 400, "invalid_request")

@@ -17,7 +17,7 @@ def test_live_and_ready(client):
 
 def test_starting_is_alive_and_not_ready(serve):
     client = serve()
-    state = client.app.state.lifecycle
+    state = client.app.state.service.lifecycle
     state.phase, loaded = lifecycle.Phase.STARTING, state._embedder
     state._embedder = None
     assert client.get("/health/live").status_code == 200
@@ -29,7 +29,7 @@ def test_starting_is_alive_and_not_ready(serve):
 
 
 def test_draining_is_not_ready_but_finishes(client):
-    client.app.state.lifecycle.drain()
+    client.app.state.service.lifecycle.drain()
     assert client.get("/health/ready").status_code == 503
     assert client.post("/embed", content=encode(noise(9, 9))).status_code == 200
 
@@ -61,7 +61,7 @@ def test_a_failed_run_is_not_ready_until_a_real_one_succeeds(broken):
 def test_a_stuck_run_is_not_ready(client, monkeypatch):
     monkeypatch.setattr(embedder, "STALLED_S", 0.0)
     monkeypatch.setattr(embedder, "STALLED_RUNS", 0)
-    running = client.app.state.lifecycle.embedder
+    running = client.app.state.service.lifecycle.embedder
     monkeypatch.setattr(running.batcher, "longest_run_s", lambda: 0.1)
     assert client.get("/health/ready").status_code == 503
 

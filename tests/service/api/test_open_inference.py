@@ -56,7 +56,7 @@ def binary_floats(answer):
 
 
 def pixels(client, *files: bytes):
-    recipe = client.app.state.lifecycle.embedder.card.preprocessing
+    recipe = client.app.state.service.lifecycle.embedder.card.preprocessing
     return np.stack([preprocess(file, recipe, 10**8).pixels for file in files])
 
 
@@ -132,7 +132,7 @@ def test_health(client):
     assert client.get("/v2/health/ready").json() == {"ready": True}
     for path in (f"{MODEL}/ready", f"{MODEL}/versions/1/ready"):
         assert client.get(path).json() == {"name": NAME, "ready": True}
-    client.app.state.lifecycle.drain()
+    client.app.state.service.lifecycle.drain()
     for path in ("/v2/health/ready", f"{MODEL}/ready"):
         answer = client.get(path)
         assert answer.status_code == 503

@@ -77,7 +77,7 @@ def test_nothing_else_is_served(client, name):
 
 
 def test_it_is_there_before_the_model_is(client):
-    state = client.app.state.lifecycle
+    state = client.app.state.service.lifecycle
     loaded, state._embedder = state._embedder, None
     assert client.get("/").status_code == 200
     state._embedder = loaded

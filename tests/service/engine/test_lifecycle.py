@@ -115,7 +115,7 @@ def impatient(monkeypatch):
 
 def gave_up(client) -> bool:
     """Wait for the service to give up; whether it did."""
-    state = client.app.state.lifecycle
+    state = client.app.state.service.lifecycle
     return any(state.failure or client.portal.call(asyncio.sleep, 0.01) for _ in range(SOON * 100))
 
 
@@ -144,7 +144,7 @@ def test_a_hung_run_is_not_ready_then_given_up(serve, hang, impatient):
     assert client.get("/health/ready").status_code == 503
     assert client.get("/health/live").status_code == 200
     assert gave_up(client)
-    assert isinstance(client.app.state.lifecycle.failure, EngineError)
+    assert isinstance(client.app.state.service.lifecycle.failure, EngineError)
     gate.set()
 
 
@@ -163,7 +163,7 @@ def test_a_stream_that_died_answers_its_image_and_is_given_up(serve, monkeypatch
 
 def test_a_slow_image_is_no_stall(serve, monkeypatch, impatient):
     client = serve(streams=1)
-    batcher = client.app.state.lifecycle.embedder.batcher
+    batcher = client.app.state.service.lifecycle.embedder.batcher
     gate, decoding = threading.Event(), threading.Event()
     (job,) = batcher.admit(1, float("inf"))
 
@@ -186,7 +186,7 @@ def test_a_slow_image_is_no_stall(serve, monkeypatch, impatient):
 
 def test_a_full_queue_after_a_failed_run_is_not_ready(serve):
     client = serve(max_queue_size=1, max_images_per_request=1)
-    batcher = client.app.state.lifecycle.embedder.batcher
+    batcher = client.app.state.service.lifecycle.embedder.batcher
     batcher.last_run_failed = True
     (job,) = batcher.admit(1, float("inf"))
     assert client.get("/health/ready").status_code == 503
@@ -205,13 +205,13 @@ def test_an_engine_that_recovers_is_not_given_up(serve, hang, impatient):
     gate.set()
     posting.join(SOON)
     assert client.get("/health/ready").status_code == 200
-    assert client.app.state.lifecycle.failure is None
+    assert client.app.state.service.lifecycle.failure is None
 
 
 def stop(client) -> Exception | None:
     """Stop a service; why it could not end well."""
     client.__exit__(None, None, None)
-    return client.app.state.lifecycle.failure
+    return client.app.state.service.lifecycle.failure
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def test_a_stop_leaves_a_run_behind_that_hangs(serve, hang, short):
     client = serve(**short)
     gate = hang(client)
     assert client.post("/embed", content=IMAGE).status_code == 504
-    assert not client.app.state.lifecycle.embedder.hung()
+    assert not client.app.state.service.lifecycle.embedder.hung()
     assert isinstance(stop(client), EngineError)
     assert not gate.is_set()
     gate.set()
@@ -277,7 +277,7 @@ def test_a_reload_leaves_an_engine_behind_that_hangs(serve, hang, monkeypatch):
     gate = hang(client)
     assert client.post("/embed", content=IMAGE).status_code == 504
     monkeypatch.setattr(Model, "run", run)
-    monkeypatch.setattr(client.app.state.lifecycle.embedder, "hung", lambda: True)
+    monkeypatch.setattr(client.app.state.service.lifecycle.embedder, "hung", lambda: True)
     for _ in range(2):
         assert client.post("/admin/reload").status_code == 200
     assert client.post("/embed", content=IMAGE).status_code == 200
@@ -292,9 +292,9 @@ def test_an_engine_that_was_left_behind_and_recovered_is_no_failure(serve, hang,
     gate = hang(client)
     assert client.post("/embed", content=IMAGE).status_code == 504
     monkeypatch.setattr(Model, "run", run)
-    monkeypatch.setattr(client.app.state.lifecycle.embedder, "hung", lambda: True)
+    monkeypatch.setattr(client.app.state.service.lifecycle.embedder, "hung", lambda: True)
     assert client.post("/admin/reload").status_code == 200
-    (closing,) = client.app.state.lifecycle._closing
+    (closing,) = client.app.state.service.lifecycle._closing
     gate.set()
     client.portal.call(asyncio.wait, [closing])
     assert stop(client) is None

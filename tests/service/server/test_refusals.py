@@ -29,14 +29,14 @@ class InAThread(Server):
 @contextlib.contextmanager
 def serving(**settings):
     app = create_app(Settings(port=0, **settings))
-    server = InAThread(app, app.state.settings)
+    server = InAThread(app, app.state.service.settings)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        while not (server.started and app.state.lifecycle.ready()):
+        while not (server.started and app.state.service.lifecycle.ready()):
             assert thread.is_alive()
         port = server.servers[0].sockets[0].getsockname()[1]
-        yield SimpleNamespace(app=app, port=port, embedder=app.state.lifecycle.embedder)
+        yield SimpleNamespace(app=app, port=port, embedder=app.state.service.lifecycle.embedder)
     finally:
         server.should_exit = True
         thread.join()
@@ -84,7 +84,7 @@ def until_closed(connection) -> bytes:
 
 
 def count(service, name, **labels) -> float:
-    return service.app.state.metrics.registry.get_sample_value(name, labels) or 0.0
+    return service.app.state.service.metrics.registry.get_sample_value(name, labels) or 0.0
 
 
 @pytest.mark.parametrize(

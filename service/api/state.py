@@ -1,0 +1,70 @@
+"""What the application holds while it runs, and what a request carries while it is answered."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from service.engine.embedder import Embedder
+from service.engine.lifecycle import Lifecycle
+from service.observability.metrics import Metrics
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.api.fetch import Fetcher
+
+KEY = "swin_embed"
+"""Where a request's scope has its `RequestState`."""
+
+
+@dataclass
+class ServiceState:
+    """What the application holds, as `app.state.service`.
+
+    Attributes:
+        settings: of the service.
+        metrics: what `/metrics` tells.
+        lifecycle: has the embedder, and says whether the service is ready.
+        reload: loads the model file again.
+        fetcher: fetches images by URL, where the operator allows it.
+    """
+
+    settings: Settings
+    metrics: Metrics
+    lifecycle: Lifecycle
+    reload: Callable[[], Awaitable[object]]
+    fetcher: "Fetcher | None" = None
+
+
+@dataclass
+class RequestState:
+    """What is known of a request, for its answer's headers, the log and the metrics.
+
+    Attributes:
+        id: the client's own identifier or a new one.
+        received: bytes of its body that have come.
+        images: how many there are in it.
+        embedder: the one that embeds them.
+        stages: seconds in each stage, of the image that was longest in it.
+        due: when its answer is due, on the monotonic clock.
+        abandon: ends the work for it; there while its connection may be lost without harm.
+    """
+
+    id: str
+    received: int = 0
+    images: int = 0
+    embedder: Embedder | None = None
+    stages: dict[str, float] = field(default_factory=dict)
+    due: float | None = None
+    abandon: Callable[[], None] | None = None
+
+
+def service_state(request: Mapping[str, Any]) -> ServiceState:
+    """What the application holds that a request, or the scope of one, is for."""
+    state: ServiceState = request["app"].state.service
+    return state
+
+
+def request_state(request: Mapping[str, Any]) -> RequestState:
+    """What a request carries, or the scope of one."""
+    state: RequestState = request[KEY]
+    return state
