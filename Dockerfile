@@ -63,7 +63,7 @@ RUN mkdir /models && \
 
 FROM ${PYTHON_IMAGE} AS app
 COPY service/ /app/service/
-COPY model_export/__init__.py model_export/model_card.py /app/model_export/
+COPY model_export/__init__.py model_export/console.py model_export/extras.py model_export/model_card.py /app/model_export/
 COPY docker/healthcheck.py /app/
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /app
 

@@ -28,8 +28,8 @@ CEILING_IMAGES = 1000
 
 COMMAND = """
 import json, re, sys
-from swin_embed.batch.__main__ import main
-status = main(sys.argv[1:])
+from swin_embed.__main__ import main
+status = main(["embed", *sys.argv[1:]])
 # getrusage would count what the parent had before this program took its place.
 peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 print(json.dumps({"status": status, "peak_mb": peak * 1024 / 1e6}))

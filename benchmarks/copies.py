@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from swin_embed.batch import __main__ as swin_embed
+from swin_embed.__main__ import main as swin_embed
 from swin_embed.batch.collection import Collection
 from training import photos
 
@@ -65,8 +65,8 @@ def main() -> None:
         folder.mkdir()
         plant(folder)
         with contextlib.redirect_stderr(io.StringIO()):
-            swin_embed.main([str(folder), f"--output={output}", f"--model={options.model}"])
-            swin_embed.main(["duplicates", str(output)])
+            swin_embed(["embed", str(folder), f"--output={output}", f"--model={options.model}"])
+            swin_embed(["duplicates", str(output)])
         pairs = pq.read_table(output / "duplicates" / "pairs.parquet")
         parts = list(Collection.at(str(output)).vectors())
     vectors = np.concatenate([part for _, part in parts])  # [n, dim]

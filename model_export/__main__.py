@@ -1,64 +1,125 @@
 """Command line: `python -m model_export NAME|FILE|FOLDER|hf://ORG/REPOSITORY`."""
 
-import argparse
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from model_export import inspection, listing
+import click
+
+from model_export import __version__, console, inspection, listing
 from model_export.errors import ExportError
 from model_export.export import FP32, Lowering, export, further_outputs
-from model_export.model_card import Verification
+from model_export.model_card import Precision, Verification
 from model_export.network.parameters import parameter_count
 from model_export.resizing import resized
 from model_export.source import find
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Export one model, or do a command; 0 if it could be done, 2 if not."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given and given[0] in COMMANDS:
-        return _command(COMMANDS[given[0]], given)
-    parser = _parser()
-    options = parser.parse_args(given)
-    if options.list:
-        print(listing.table())
-        return 0
-    if options.name is None:
-        parser.error("name a model or a checkpoint, or ask for --list")
-    if options.precision == "fp32":
-        for option in ("calibration", "min_cosine"):
-            if getattr(options, option) is not None:
-                name = option.replace("_", "-")
-                parser.error(f"--{name} is for --precision int8 and fp16; fp32 is compared exactly")
-    started = time.perf_counter()
+def _cosine(text: str) -> float:
     try:
-        name, entry, checkpoint = find(options.name, options.weights)
-        if options.image_size not in (None, entry.architecture.image_size):
-            entry, checkpoint = resized(entry, checkpoint, options.image_size)
-            name = f"{name}_at_{options.image_size}"  # its vectors do not compare
-        outputs = further_outputs(
-            entry.architecture, checkpoint, features=options.features, logits=options.logits
-        )
-        for note in checkpoint.notes:
-            print(note)
-        if "head.weight" in checkpoint.tensors and not options.logits:
-            classes = len(checkpoint.tensors["head.weight"])
-            print(f"left out the classifier of {classes} classes; --logits keeps it")
-        output = options.output or _file(name, options.precision)
-        floor = FP32.min_cosine if options.min_cosine is None else options.min_cosine
-        lowering = Lowering(options.precision, options.calibration, floor)
-        card = export(entry, checkpoint, output, name, outputs, lowering)
-    except (ExportError, OSError) as error:
-        print(f"model_export: {error}", file=sys.stderr)
-        return 2
+        cosine = float(text)
+    except ValueError:
+        cosine = math.nan
+    if not -1 <= cosine <= 1:
+        raise click.BadParameter(f"{text!r} is not a cosine, which is from -1 to 1")
+    return cosine
+
+
+@click.command
+@click.argument("name", metavar="NAME|FILE", required=False)
+@click.option(
+    "--weights",
+    metavar="hub|random|FILE",
+    help="weights of a published NAME: 'hub' (the default), 'random' (seeded, untrained), or a "
+    "file, a folder, hf://ORG/REPOSITORY[@REVISION]",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    default=FP32.precision,
+    show_default=True,
+)
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="images to take int8's ranges from and to measure on (default: images made up)",
+)
+@click.option(
+    "--min-cosine",
+    type=_cosine,
+    metavar="COSINE",
+    help="refuse an artifact with an embedding further than this from fp32's "
+    f"(default: {FP32.min_cosine})",
+)
+@click.option(
+    "--image-size",
+    type=click.IntRange(min=1),
+    metavar="PIXELS",
+    help="make it for other images than it was trained for, with windows to match",
+)
+@click.option("--features", is_flag=True, help="return the stages' feature maps too (NCHW)")
+@click.option("--logits", is_flag=True, help="return the classifier's scores too")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="the artifact (default: models/NAME.onnx, models/NAME.int8.onnx in int8)",
+)
+@click.option(
+    "--list", "list_them", is_flag=True, help="print the published models and their names, and stop"
+)
+@click.version_option(__version__, prog_name="swin-embed")
+def command(
+    name: str | None,
+    weights: str | None,
+    precision: Precision,
+    calibration: Path | None,
+    min_cosine: float | None,
+    image_size: int | None,
+    features: bool,
+    logits: bool,
+    output: Path | None,
+    list_them: bool,
+) -> None:
+    """Turn a Swin checkpoint into one verified, self-describing ONNX file.
+
+    NAME is a published model, for example swin_tiny_patch4_window7_224, or a checkpoint to
+    recognise: a file, a folder, hf://ORG/REPOSITORY[@REVISION].
+    """
+    if list_them:
+        click.echo(listing.table())
+        return
+    if name is None:
+        raise click.UsageError("name a model or a checkpoint, or ask for --list")
+    if precision == "fp32":
+        for option, value in {"calibration": calibration, "min-cosine": min_cosine}.items():
+            if value is not None:
+                raise click.UsageError(
+                    f"--{option} is for --precision int8 and fp16; fp32 is compared exactly"
+                )
+    started = time.perf_counter()
+    name, entry, checkpoint = find(name, weights)
+    if image_size not in (None, entry.architecture.image_size):
+        entry, checkpoint = resized(entry, checkpoint, image_size)
+        name = f"{name}_at_{image_size}"  # its vectors do not compare
+    outputs = further_outputs(entry.architecture, checkpoint, features=features, logits=logits)
+    for note in checkpoint.notes:
+        click.echo(note)
+    if "head.weight" in checkpoint.tensors and not logits:
+        classes = len(checkpoint.tensors["head.weight"])
+        click.echo(f"left out the classifier of {classes} classes; --logits keeps it")
+    output = output or _file(name, precision)
+    floor = FP32.min_cosine if min_cosine is None else min_cosine
+    lowering = Lowering(precision, calibration, floor)
+    card = export(entry, checkpoint, output, name, outputs, lowering)
     prepared = card.preprocessing
     trained = "trained" if card.pretrained else "untrained: good for trying out, not for meaning"
     revision = f" at {card.weights.revision[:12]}" if card.weights.revision else ""
     how = "short side to" if prepared.resize_mode == "short_side" else "stretched to"
-    print(
+    lines = (
         f"{card.name} -> {output}",
         f"  weights     {card.weights.source}{revision} ({trained})",
         f"  parameters  {parameter_count(entry.architecture):,}",
@@ -69,33 +130,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *(f"  also        {o.name} {' x '.join(map(str, o.shape))}" for o in card.outputs),
         f"  verified    {_verified(card.verification)}",
         f"  took        {time.perf_counter() - started:.1f} s",
-        sep="\n",
     )
-    return 0
+    click.echo("\n".join(lines))
 
 
-def _command(do: Callable[[argparse.Namespace], str], arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog=f"python -m model_export {arguments[0]}")
-    if do is _inspected:
-        parser.description = "Say what is in an artifact."
-        parser.add_argument("file", type=Path, metavar="FILE")
-    else:
-        parser.description = "Say how far two artifacts' embeddings of the same images are apart."
-        parser.add_argument("left", type=Path, metavar="A")
-        parser.add_argument("right", type=Path, metavar="B")
-        parser.add_argument(
-            "--images", type=Path, metavar="DIR", help="default: images that are made up"
-        )
-    try:
-        print(do(parser.parse_args(arguments[1:])))
-    except (ExportError, OSError) as error:
-        print(f"model_export: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def _inspected(options: argparse.Namespace) -> str:
-    found = inspection.contents(options.file)
+@click.command
+@click.argument("file", type=click.Path(path_type=Path))
+def inspect(file: Path) -> None:
+    """Say what is in an artifact."""
+    found = inspection.contents(file)
     lines = {
         "card": found.card.model_dump_json(indent=2),
         "size": f"{found.size / 1e6:.1f} MB: "
@@ -105,19 +148,38 @@ def _inspected(options: argparse.Namespace) -> str:
         f"{2 * found.multiplications / 1e9:.2f} GFLOP for an image",
         "operators": ", ".join(f"{count} {name}" for name, count in found.operators.most_common()),
     }
-    return "\n".join(f"{name:<12}{text}" for name, text in lines.items())
+    click.echo("\n".join(f"{name:<12}{text}" for name, text in lines.items()))
 
 
-def _compared(options: argparse.Namespace) -> str:
-    found = inspection.distance(options.left, options.right, options.images)
-    return (
+@click.command
+@click.argument("left", metavar="A", type=click.Path(path_type=Path))
+@click.argument("right", metavar="B", type=click.Path(path_type=Path))
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="images to embed with both (default: images made up)",
+)
+def compare(left: Path, right: Path, images: Path | None) -> None:
+    """Say how far two artifacts' embeddings of the same images are apart."""
+    found = inspection.distance(left, right, images)
+    click.echo(
         f"{found.images} images: cosine {found.mean_cosine:.6f} on average, "
         f"{found.worst_cosine:.6f} at worst; largest difference {found.largest_difference:.2e}, "
         f"where the largest value is {found.largest_value:.2e}"
     )
 
 
-COMMANDS = {"inspect": _inspected, "compare": _compared}
+@click.command
+def models() -> None:
+    """List the published models."""
+    click.echo(listing.table())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    others = {"inspect": f"{__name__}:inspect", "compare": f"{__name__}:compare"}
+    foreseen = (ExportError, OSError)
+    return console.run(command, arguments, "python -m model_export", foreseen, others)
 
 
 def _file(name: str, precision: str) -> Path:
@@ -135,78 +197,6 @@ def _verified(check: Verification) -> str:
         f"{check.images} random images in onnxruntime against {check.reference}: "
         f"largest difference {check.max_relative_difference:.1e} of the largest value"
     )
-
-
-def _pixels(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels")
-    return int(text)
-
-
-def _cosine(text: str) -> float:
-    try:
-        cosine = float(text)
-    except ValueError:
-        cosine = math.nan
-    if not -1 <= cosine <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a cosine, which is from -1 to 1")
-    return cosine
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m model_export",
-        description="Turn a Swin checkpoint into one verified, self-describing ONNX file.",
-        epilog="python -m model_export inspect FILE says what is in one, "
-        "compare A B [--images DIR] how far two are apart.",
-    )
-    parser.add_argument(
-        "name",
-        metavar="NAME|FILE",
-        nargs="?",
-        help="a published model, for example swin_tiny_patch4_window7_224, or a checkpoint to "
-        "recognise: a file, a folder, hf://ORG/REPOSITORY[@REVISION]",
-    )
-    parser.add_argument(
-        "--weights",
-        metavar="hub|random|FILE",
-        help="weights of a published NAME: 'hub' (the default), 'random' (seeded, untrained), or a "
-        "file, a folder, hf://ORG/REPOSITORY[@REVISION]",
-    )
-    parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], default=FP32.precision)
-    parser.add_argument(
-        "--calibration",
-        type=Path,
-        metavar="DIR",
-        help="images to take int8's ranges from and to measure on (default: images made up)",
-    )
-    parser.add_argument(
-        "--min-cosine",
-        type=_cosine,
-        metavar="COSINE",
-        help="refuse an artifact with an embedding further than this from fp32's "
-        f"(default: {FP32.min_cosine})",
-    )
-    parser.add_argument(
-        "--image-size",
-        type=_pixels,
-        metavar="PIXELS",
-        help="make it for other images than it was trained for, with windows to match",
-    )
-    parser.add_argument(
-        "--features", action="store_true", help="return the stages' feature maps too (NCHW)"
-    )
-    parser.add_argument("--logits", action="store_true", help="return the classifier's scores too")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="the artifact (default: models/NAME.onnx, models/NAME.int8.onnx in int8)",
-    )
-    parser.add_argument(
-        "--list", action="store_true", help="print the published models and their names, and stop"
-    )
-    return parser
 
 
 if __name__ == "__main__":

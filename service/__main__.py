@@ -9,37 +9,38 @@ import faulthandler
 import logging
 import os
 import sys
+from collections.abc import Sequence
+from typing import Any
 
-from service.command_line import SettingsError, misspelt, read
+import click
+
+from model_export import console
+from service.command_line import GroupedCommand, misspelt, settings_from, with_settings
+from service.errors import ArtifactError, DeviceError
 from service.observability import logs
 from service.settings import Settings
 
 logger = logging.getLogger("service")
 
 
-def main() -> int:
-    # What runs models is imported once it is needed: `--help` does without.
-    if sys.argv[1:2] == ["doctor"]:
-        from service import doctor
+@click.command(cls=GroupedCommand)
+@with_settings
+def command(**given: Any) -> int:  # noqa: ANN401 - every setting
+    """Images to Swin Transformer embeddings over HTTP.
 
-        return doctor.main(sys.argv[2:])
-    if sys.argv[1:2] == ["tune"]:
-        from service import tune
-
-        return tune.main(sys.argv[2:])
-    try:
-        settings = read(sys.argv[1:])
-    except SettingsError as error:
-        print(*error.problems, sep="\n", file=sys.stderr)
-        return 2
-    logs.configure(settings.log_format, settings.log_level)
-    for warning in misspelt(os.environ):
-        logger.warning(warning)
-    return serve(settings)
+    Each option can also be set in the environment: --max-batch-size 8 is SWIN_MAX_BATCH_SIZE=8.
+    Where both are given the option counts. Two more commands: `python -m service doctor` says what
+    would run here, or what is missing; `python -m service tune` times layouts of threads.
+    """
+    return serve(settings_from(**given))
 
 
 def serve(settings: Settings) -> int:
     """Serve until told to stop; the exit status."""
+    logs.configure(settings.log_format, settings.log_level)
+    for warning in misspelt(os.environ):
+        logger.warning(warning)
+    # What runs models is imported once it is needed: `--help` does without.
     from service.engine import memory, resources
     from service.server import server
 
@@ -61,6 +62,12 @@ def serve(settings: Settings) -> int:
     serving = server.Server(app, settings)
     serving.run()
     return server.exit_status(app.state.service.lifecycle.failure)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    others = {"doctor": "service.doctor:command", "tune": "service.tune:command"}
+    foreseen = (ArtifactError, DeviceError)
+    return console.run(command, arguments, "python -m service", foreseen, others)
 
 
 if __name__ == "__main__":

@@ -1,78 +1,79 @@
 """Settings from the command line and the environment, and what to say where they are wrong."""
 
-import argparse
 import difflib
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, cast, get_args, get_origin
 
-from pydantic import ValidationError
-from pydantic_settings import CliApp, CliSettingsSource
+import click
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
+from model_export import __version__
+from model_export.console import SettingsError
 from service.settings import PREFIX, Settings
 
 SERVICE_LINKS = "SWIN_EMBED_"
 """Kubernetes tells all containers of a namespace of the Service `swin-embed` in such variables."""
 
-
-class SettingsError(Exception):
-    """The settings cannot be used; `problems` has a line for each that is wrong."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
+GROUPS = cast(tuple[type[BaseModel], ...], Settings.__bases__[:-1])
+"""The settings by what they are for."""
 
 
-class _Help(argparse.RawDescriptionHelpFormatter):
-    """`--help` in words: where no value has a meaning of its own, the description says it."""
+class Setting(click.Option):
+    """An option for a setting; what is wrong with its value, the settings say themselves."""
 
-    def _get_help_string(self, action: argparse.Action) -> str:
-        return re.sub(r" \(default(: null|: \(\)| factory: \w+)\)", "", action.help or "")
+    def __init__(self, name: str, field: FieldInfo, group: str) -> None:
+        self.group = group
+        words = name.replace("_", "-")
+        kind, metavar = _kind(name, field.annotation)
+        super().__init__(
+            [f"--{words}/--no-{words}" if kind is bool else f"--{words}"],
+            default=None,
+            type=kind,
+            metavar=metavar,
+            help=f"{field.description}{_default(field.default)}",
+        )
 
-    def _metavar_formatter(
-        self, action: argparse.Action, default_metavar: str
-    ) -> Callable[[int], tuple[str, ...]]:
-        given = super()._metavar_formatter(action, default_metavar)
-        return lambda size: tuple(re.sub(r"tuple\[.*", "LIST", name) for name in given(size))
+
+class GroupedCommand(click.Command):
+    """A command whose `--help` has its settings by groups."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options of each group under its name."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            if (record := param.get_help_record(ctx)) is not None:
+                groups.setdefault(getattr(param, "group", "Options"), []).append(record)
+        for name, records in groups.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
 
 
-def read(arguments: Sequence[str]) -> Settings:
-    """The settings from command line arguments and the environment.
+def with_settings(function: Callable[..., int]) -> Callable[..., int]:
+    """Have a command take every setting as an option; pass them on to `settings_from`."""
+    options = [
+        Setting(name, field, group.__name__)
+        for group in GROUPS
+        for name, field in group.model_fields.items()
+    ]
+    function.__click_params__ = [  # type: ignore[attr-defined]
+        *options[::-1],
+        *getattr(function, "__click_params__", []),
+    ]
+    return click.version_option(__version__, prog_name="swin-embed")(function)
+
+
+def settings_from(**given: Any) -> Settings:  # noqa: ANN401 - as many types as there are settings
+    """The settings that are given, those that are None from the environment.
 
     Raises:
         SettingsError: some are wrong.
-        SystemExit: `--help` was asked for, or an argument is not known; argparse said so.
     """
-    source = CliSettingsSource[Settings](Settings, formatter_class=_Help)
-    with _told():
-        return CliApp.run(Settings, cli_args=list(arguments), cli_settings_source=source)
-
-
-def of(**given: Any) -> Settings:  # noqa: ANN401 - as many types as there are settings
-    """The settings that are given, the rest from the environment.
-
-    Raises:
-        SettingsError: some are wrong.
-    """
-    with _told():
-        return Settings(**given)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What is wrong with settings, in words."""
     try:
-        yield
+        return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         raise SettingsError(list(_problems(error))) from error
-
-
-def _problems(error: ValidationError) -> Iterator[str]:
-    for problem in error.errors():
-        message = problem["msg"].removeprefix("Value error, ")
-        named = problem["loc"][:1]  # no setting by itself, if several do not fit each other
-        yield "".join(f"{PREFIX}{str(name).upper()}: " for name in named) + message
 
 
 def misspelt(environment: Iterable[str]) -> Iterator[str]:
@@ -82,3 +83,28 @@ def misspelt(environment: Iterable[str]) -> Iterator[str]:
         if name.startswith(PREFIX) and not name.startswith(SERVICE_LINKS):
             close = difflib.get_close_matches(name, known, 1, cutoff=0.8)
             yield f"{name} is not a setting" + "".join(f"; is {one} meant?" for one in close)
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        message = problem["msg"].removeprefix("Value error, ")
+        named = problem["loc"][:1]  # no setting by itself, if several do not fit each other
+        yield "".join(f"{PREFIX}{str(name).upper()}: " for name in named) + message
+
+
+def _kind(name: str, annotation: Any) -> tuple[Any, str | None]:  # noqa: ANN401
+    """What click makes of a setting's value, and what stands for it in the help."""
+    kinds = {annotation, *get_args(annotation)}
+    if get_origin(annotation) is Literal:
+        return click.Choice(get_args(annotation), case_sensitive=False), None
+    if annotation is bool:
+        return bool, None
+    if Path in kinds:
+        return click.Path(), "PATH"
+    if get_origin(annotation) is tuple:
+        return str, "LIST"
+    return str, name.upper() if str in kinds else "N"
+
+
+def _default(value: object) -> str:
+    return f" (default: {value})" if isinstance(value, str | int) and value is not False else ""

@@ -3,7 +3,6 @@
 It loads the model and embeds one image as the service would, without opening a port.
 """
 
-import argparse
 import importlib.metadata
 import io
 import json
@@ -13,11 +12,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import click
 import numpy as np
 from PIL import Image
 from pydantic import SecretStr
 
-from service.command_line import SettingsError, misspelt, read
+from model_export import console
+from model_export.console import SettingsError
+from service.command_line import GroupedCommand, misspelt, settings_from, with_settings
 from service.engine import resources
 from service.engine.embedder import Embedder
 from service.engine.gpu import devices
@@ -32,24 +34,25 @@ PACKAGES = (
 RUNS = 5
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Print the report; 0 if the service would start with these settings, else 1."""
-    parser = argparse.ArgumentParser(prog="python -m service doctor", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    options, flags = parser.parse_known_args(arguments)
-    report = examine(flags)
-    if options.json:
-        print(json.dumps(report, indent=2))  # noqa: T201
-    else:
-        print("\n".join(_lines(report)))  # noqa: T201
-    return 1 if report["problems"] else 0
+@click.command(cls=GroupedCommand)
+@click.option("--json", "as_json", is_flag=True, help="as JSON")
+@with_settings
+def command(as_json: bool, **given: Any) -> int:  # noqa: ANN401 - every setting
+    """Say what would be served here, or what is missing.
+
+    The model is loaded and embeds one image as the service would, without opening a port. Status 0
+    if the service would start with these settings, else 1.
+    """
+    report = examine(**given)
+    click.echo(json.dumps(report, indent=2) if as_json else "\n".join(_lines(report)))
+    return console.FAILED if report["problems"] else 0
 
 
-def examine(flags: Sequence[str] = ()) -> dict[str, Any]:
+def examine(**given: Any) -> dict[str, Any]:  # noqa: ANN401 - as many types as there are settings
     """Everything there is to say; `problems` is empty if the service would start.
 
     Args:
-        flags: the service's own, such as `--model FILE`; the environment counts too.
+        given: settings, such as `model`; the environment counts for the others.
     """
     report: dict[str, Any] = {
         "versions": versions(),
@@ -59,7 +62,7 @@ def examine(flags: Sequence[str] = ()) -> dict[str, Any]:
         "problems": [],
     }
     try:
-        settings = read(flags)
+        settings = settings_from(**given)
     except SettingsError as error:
         report["problems"] = list(error.problems)
         return report

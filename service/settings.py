@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
     Field,
     SecretStr,
@@ -64,25 +65,15 @@ Device = Annotated[str, AfterValidator(_checked_device)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class Settings(BaseSettings):
-    """Images to Swin Transformer embeddings over HTTP.
-
-    Each option can also be set in the environment: --max-batch-size 8 is SWIN_MAX_BATCH_SIZE=8.
-    Where both are given the option counts. Two more commands: `python -m service doctor` says what
-    would run here, or what is missing; `python -m service tune` times layouts of threads.
-    """
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_ignore_empty=True,
-        frozen=True,
-        cli_prog_name="python -m service",
-        cli_kebab_case=True,
-        cli_hide_none_type=True,
-        cli_implicit_flags=True,
-    )
+class Model(BaseModel):
+    """What is served."""
 
     model: Path | None = Field(None, description="path of the .onnx file to serve")
+
+
+class Address(BaseModel):
+    """Where it is served."""
+
     host: str = Field(
         "127.0.0.1", description="address to listen on, or several, comma-separated: 0.0.0.0,::"
     )
@@ -91,6 +82,10 @@ class Settings(BaseSettings):
     grpc_port: int | None = Field(
         None, ge=0, le=65535, description="port for gRPC; 0 picks a free one (default: no gRPC)"
     )
+
+
+class Speed(BaseModel):
+    """How much is done at once, and on what."""
 
     workers: Positive = Field(
         1,
@@ -150,6 +145,10 @@ class Settings(BaseSettings):
         "photos; less on stripes and grids a few pixels wide)",
     )
 
+
+class Limits(BaseModel):
+    """What a request may take."""
+
     request_timeout_s: Seconds = Field(30, description="a request is answered within this time")
     read_timeout_s: Seconds = Field(
         20, description="a request's head arrives within this time, its body at 500 bytes/s or more"
@@ -177,6 +176,10 @@ class Settings(BaseSettings):
         description="most images in one request; unless set, no more than max_queue_size / workers",
     )
 
+
+class Access(BaseModel):
+    """Who may do what."""
+
     allow_image_urls: bool = Field(False, description="fetch images that requests name by URL")
     image_url_hosts: Names = Field(
         (),
@@ -194,10 +197,20 @@ class Settings(BaseSettings):
         (), description="comma-separated web origins whose pages may call, or *"
     )
 
+
+class Logs(BaseModel):
+    """What is written down."""
+
     log_format: Literal["console", "json"] = Field("console", description="format of the log")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="lowest level that is logged"
     )
+
+
+class Settings(Model, Address, Speed, Limits, Access, Logs, BaseSettings):
+    """All of them. The classes above are the groups that `--help` shows."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
 
     @property
     def hosts(self) -> list[str]:

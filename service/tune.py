@@ -1,18 +1,17 @@
 """`python -m service tune --model FILE`: tries layouts of streams and threads on this CPU."""
 
-import argparse
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 
-from service.engine import model
+from model_export import __version__
+from service.engine import model as models
 from service.engine.resources import usable_cores
-from service.errors import ArtifactError
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def advice(trials: Sequence[Trial]) -> dict[str, int]:
 
 def measure(path: Path, layout: Layout, seconds: float) -> Trial:
     """Run a grey image in a layout, alone and then on all streams, for `seconds` each."""
-    loaded = model.load(path, "cpu", layout.threads)
+    loaded = models.load(path, "cpu", layout.threads)
     size = loaded.card.image_size
     image = np.full((1, size, size, 3), 128, np.uint8)
     loaded.run(image)
@@ -103,16 +102,11 @@ def report(path: Path, seconds: float) -> Iterator[str]:
     yield from (f"{name}={value}" for name, value in settings.items())
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Write the report; 0, or 1 if the model cannot be had."""
-    parser = argparse.ArgumentParser(prog="python -m service tune", description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, metavar="FILE", help="the artifact")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
-    options = parser.parse_args(arguments)
-    try:
-        for line in report(options.model, options.seconds):
-            sys.stdout.write(f"{line}\n")
-    except ArtifactError as error:
-        sys.stderr.write(f"swin-embed: {error}\n")
-        return 1
-    return 0
+@click.command
+@click.option("--model", type=Path, required=True, metavar="FILE", help="the artifact")
+@click.option("--seconds", default=1.0, show_default=True, help="of each measurement")
+@click.version_option(__version__, prog_name="swin-embed")
+def command(model: Path, seconds: float) -> None:
+    """Try layouts of streams and threads on this CPU, and print the settings to use."""
+    for line in report(model, seconds):
+        click.echo(line)

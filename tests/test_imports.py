@@ -55,14 +55,15 @@ def test_the_exporter_knows_no_service_and_no_pytorch():
     assert wrong("model_export", ("service", "swin_embed", "training", "torch")) == []
 
 
-def test_the_service_knows_of_the_exporter_only_the_card():
+def test_the_service_knows_of_the_exporter_only_the_card_and_how_commands_end():
     """The container image has no more of it."""
     shipped = ("model_export", "model_export.__version__", "model_export.model_card")
+    shipped += ("model_export.console", "model_export.extras")
     assert [
         (importer, imported)
         for importer, imported in imports("service")
         if imported.partition(".")[0] == "model_export"
-        and not imported.startswith("model_export.model_card.")
+        and not imported.startswith(("model_export.model_card.", "model_export.console."))
         and imported not in shipped
     ] == []
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from model_export.__main__ import _parser as export_parser
-from swin_embed.batch.commands import embed
+from model_export.__main__ import command as export
+from swin_embed.__main__ import command as swin_embed
 from tests.support.images import encode, noise
 from tests.support.process import running
 
@@ -73,9 +73,10 @@ def test_curl_gets_an_answer(command, address, tmp_path):
 
 @pytest.mark.parametrize("command", having("python -m model_export "))
 def test_the_exporter_takes_its_arguments(command):
-    assert export_parser().parse_args(shlex.split(command, comments=True)[3:])
+    assert export.make_context("export", shlex.split(command, comments=True)[3:])
 
 
 @pytest.mark.parametrize("command", having("swin-embed "))
-def test_the_batch_command_takes_its_arguments(command):
-    assert embed.parser().parse_args(shlex.split(command, comments=True)[1:]).output
+def test_the_command_takes_its_arguments(command):
+    name, *arguments = shlex.split(command, comments=True)[1:]
+    assert swin_embed.get_command(None, name).make_context(name, arguments)

@@ -8,7 +8,6 @@ import os
 import resource
 import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from types import FrameType
@@ -16,6 +15,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from model_export import console
 from service.engine.lifecycle import Lifecycle
 from service.errors import ArtifactError, DeviceError, EngineError, StartError
 from service.server.connections import Connection
@@ -151,7 +151,7 @@ def exit_status(failure: Exception | None) -> int:
         return 0
     if not isinstance(failure, ArtifactError | DeviceError | EngineError | StartError):
         raise failure
-    print(f"swin-embed: {failure}", file=sys.stderr, flush=True)  # noqa: T201
+    console.complain(str(failure))
     if isinstance(failure, EngineError):
         os._exit(1)  # a thread that hangs in native code would keep the interpreter from ending
     return 1

@@ -48,9 +48,9 @@ def test_weights_from_a_file_are_trained_ones(tmp_path, capsys):
         (NAME, "pyproject.toml", "neither a safetensors file"),
     ],
 )
-def test_what_cannot_be_exported_gets_one_line_and_code_2(tmp_path, capsys, name, weights, reason):
+def test_what_cannot_be_exported_gets_one_line_and_code_1(tmp_path, capsys, name, weights, reason):
     output = tmp_path / "model.onnx"
-    assert main([name, "--weights", weights, "--output", str(output)]) == 2
+    assert main([name, "--weights", weights, "--output", str(output)]) == 1
     message = capsys.readouterr().err
     assert reason in message
     assert message.count("\n") == 1
@@ -67,7 +67,7 @@ def test_an_output_that_cannot_be_written_is_named_before_any_work(
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     monkeypatch.delattr("model_export.export.build")
-    assert main([NAME, "--weights", "random", "--output", str(tmp_path / output)]) == 2
+    assert main([NAME, "--weights", "random", "--output", str(tmp_path / output)]) == 1
     message = capsys.readouterr().err
     assert f"{tmp_path / output} {reason}" in message
     assert message.count("\n") == 1
@@ -125,7 +125,7 @@ def test_vectors_that_do_not_compare_have_names_and_files_of_their_own(
         raise OutputError("not now")
 
     monkeypatch.setattr("model_export.__main__.export", written)
-    assert main([NAME, "--weights", "random", *options]) == 2
+    assert main([NAME, "--weights", "random", *options]) == 1
     assert asked == [(name, Path("models") / file)]
 
 
@@ -154,7 +154,7 @@ def test_the_list_has_every_name_and_size(capsys):
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(capsys, arguments, reason):
-    assert main(arguments) == 2
+    assert main(arguments) == 1
     message = capsys.readouterr().err
     assert reason in message
     assert message.count("\n") == 1
@@ -164,7 +164,7 @@ def test_what_cannot_be_done_is_said_in_one_line(capsys, arguments, reason):
     ("arguments", "reason"),
     [
         ([], "name a model"),
-        ([NAME, "--image-size", "0"], "'0' is not a number of pixels"),
+        ([NAME, "--image-size", "0"], "'--image-size': 0 is not in the range"),
         ([NAME, "--calibration", "photos"], "--calibration is for --precision int8 and fp16"),
         ([NAME, "--min-cosine", "0"], "--min-cosine is for --precision int8 and fp16"),
         ([NAME, "--precision", "int8", "--min-cosine", "nan"], "'nan' is not a cosine"),
@@ -173,6 +173,5 @@ def test_what_cannot_be_done_is_said_in_one_line(capsys, arguments, reason):
     ],
 )
 def test_options_that_make_no_sense_are_refused(capsys, arguments, reason):
-    with pytest.raises(SystemExit, match="2"):
-        main(arguments)
+    assert main(arguments) == 2
     assert reason in capsys.readouterr().err

@@ -1,6 +1,12 @@
 import pytest
 
-from service.command_line import SettingsError, misspelt, read
+from model_export.console import SettingsError
+from service.__main__ import command, main
+from service.command_line import misspelt, settings_from
+
+
+def read(arguments):
+    return settings_from(**command.make_context("service", arguments).params)
 
 
 def test_an_option_counts_before_the_environment(monkeypatch):
@@ -40,10 +46,8 @@ def test_a_problem_is_a_line_with_the_setting_s_name(arguments, problem):
 def test_every_problem_is_told():
     with pytest.raises(SettingsError) as caught:
         read(["--port=x", "--streams=0"])
-    assert [line.partition(":")[0] for line in caught.value.problems] == [
-        "SWIN_PORT",
-        "SWIN_STREAMS",
-    ]
+    named = {line.partition(":")[0] for line in caught.value.problems}
+    assert named == {"SWIN_PORT", "SWIN_STREAMS"}
 
 
 def test_names_that_are_no_settings():
@@ -55,8 +59,7 @@ def test_names_that_are_no_settings():
 
 
 def test_help_is_in_words(capsys):
-    with pytest.raises(SystemExit, match="0"):
-        read(["--help"])
+    assert main(["--help"]) == 0
     text = capsys.readouterr().out
     assert "service doctor" in text
     assert "(default: 8000)" in text

@@ -3,13 +3,14 @@ import json
 import pytest
 
 from service import doctor
+from service.__main__ import main
 from service.engine.gpu import devices
 from service.errors import DeviceError
 from service.settings import Settings
 
 
 def test_a_service_that_would_start(artifact, capsys):
-    assert doctor.main(["--json", "--model", str(artifact), "--streams", "3"]) == 0
+    assert main(["doctor", "--json", "--model", str(artifact), "--streams", "3"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["problems"] == []
     assert report["devices"]["cpu"] == "ok"
@@ -22,7 +23,7 @@ def test_a_service_that_would_start(artifact, capsys):
 
 
 def test_it_is_a_page_for_people(artifact, capsys):
-    assert doctor.main(["--model", str(artifact)]) == 0
+    assert main(["doctor", "--model", str(artifact)]) == 0
     page = capsys.readouterr().out
     assert "\n  cores_used: " in page
     assert page.endswith("problems: none\n") or "problems: none\n" in page
@@ -44,13 +45,13 @@ def test_secrets_are_masked():
     ],
 )
 def test_what_keeps_the_service_from_starting_is_named(flags, problem, capsys):
-    assert doctor.main(flags) == 1
+    assert main(["doctor", *flags]) == 1
     assert problem in capsys.readouterr().out
 
 
 def test_a_bad_setting_is_named(monkeypatch, capsys):
     monkeypatch.setenv("SWIN_MAX_QUEUE_SIZE", "-1")
-    assert doctor.main([]) == 1
+    assert main(["doctor"]) == 1
     assert "SWIN_MAX_QUEUE_SIZE: " in capsys.readouterr().out
 
 

@@ -127,7 +127,7 @@ def test_a_device_that_is_not_there(artifact):
 def test_a_setting_out_of_range():
     code, line = failed(SWIN_MAX_QUEUE_SIZE="-1")
     assert code == 2
-    assert line.startswith("SWIN_MAX_QUEUE_SIZE: ")
+    assert line.startswith("error: SWIN_MAX_QUEUE_SIZE: ")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -135,7 +135,7 @@ def test_a_port_that_is_taken_is_one_line(artifact, workers):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         code, line = failed("--port", port, SWIN_WORKERS=workers, SWIN_MODEL=str(artifact))
-    assert (code, line.startswith("swin-embed: SWIN_HOST, SWIN_PORT: ")) == (1, True), line
+    assert (code, line.startswith("error: SWIN_HOST, SWIN_PORT: ")) == (1, True), line
     assert "already in use" in line
 
 
@@ -229,4 +229,4 @@ def test_urls_without_their_extra_are_one_line_and_status_1(artifact, tmp_path):
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "swin-embed: SWIN_ALLOW_IMAGE_URLS needs the urls extra" in done.stderr
+    assert "error: SWIN_ALLOW_IMAGE_URLS needs the urls extra" in done.stderr

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.command_line import read
+from service.__main__ import command
+from service.command_line import settings_from
 from service.settings import Settings, default_tensorrt_cache, device_names
 
 
@@ -45,7 +46,9 @@ def test_words_have_no_case(monkeypatch, name, value):
     monkeypatch.setenv(f"SWIN_{name.upper()}", value)
     assert getattr(Settings(), name) == value.lower()
     monkeypatch.delenv(f"SWIN_{name.upper()}")
-    assert getattr(read([f"--{name.replace('_', '-')}", value]), name) == value.lower()
+    option = [f"--{name.replace('_', '-')}", value]
+    settings = settings_from(**command.make_context("service", option).params)
+    assert getattr(settings, name) == value.lower()
 
 
 @pytest.mark.parametrize(

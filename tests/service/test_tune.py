@@ -1,6 +1,7 @@
 import pytest
 
-from service.tune import Layout, Trial, advice, layouts, main
+from service.__main__ import main
+from service.tune import Layout, Trial, advice, layouts
 
 
 @pytest.mark.parametrize(
@@ -35,10 +36,10 @@ def test_wider_streams_where_they_give_more():
 
 
 def test_tries_a_model(artifact, capsys):
-    assert main(["--model", str(artifact), "--seconds", "0.01"]) == 0
+    assert main(["tune", "--model", str(artifact), "--seconds", "0.01"]) == 0
     assert "images/s, a lone image in" in capsys.readouterr().out
 
 
 def test_a_model_that_is_not_there(tmp_path, capsys):
-    assert main(["--model", str(tmp_path / "none.onnx")]) == 1
+    assert main(["tune", "--model", str(tmp_path / "none.onnx")]) == 1
     assert "is not a file" in capsys.readouterr().err

@@ -64,7 +64,7 @@ def swin_embed(*arguments, **options):
     """Start the command in a process of its own: Ray's threads and signals stay out of this one."""
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     return subprocess.Popen(
-        [sys.executable, "-m", "swin_embed.batch", *map(str, arguments), *flags, "--json"],
+        [sys.executable, "-m", "swin_embed", "embed", *map(str, arguments), *flags, "--json"],
         cwd=ROOT,
         env=ENVIRONMENT,
         text=True,

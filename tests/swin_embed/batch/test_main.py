@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
-from swin_embed.batch.__main__ import main
+from swin_embed.__main__ import main
 from swin_embed.batch.collection import Collection
 from tests.support.images import encode, jpeg, noise
 from tests.support.process import running
@@ -27,7 +27,7 @@ def swin_embed(artifact, capsys):
     def run(*arguments, **options):
         given = {"model": artifact} | options
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-        status = main([*map(str, arguments), *flags, "--json"])
+        status = main(["embed", *map(str, arguments), *flags, "--json"])
         out = capsys.readouterr().out
         return status, json.loads(out) if out else {}
 
@@ -113,13 +113,12 @@ def test_tells_what_cannot_be_had(photos, tmp_path, swin_embed, options, status)
 
 def test_a_mistake_is_a_line(photos, tmp_path, artifact, capsys, monkeypatch):
     output, file = tmp_path / "out", tmp_path / "file"
-    embed, search = [str(photos), f"--model={artifact}"], ["search", str(output)]
+    embed, search = ["embed", str(photos), f"--model={artifact}"], ["search", str(output)]
     file.touch()
     assert main([*embed, f"--output={file}"]) == 1
     monkeypatch.setenv("SWIN_STREAM", "2")
     assert main([*embed, f"--output={output}"]) == 3
-    with pytest.raises(SystemExit):
-        main([*search, "photo.jpg", "-k", "0"])
+    assert main([*search, "photo.jpg", "-k", "0"]) == 2
     assert main([*search, str(tmp_path / "nowhere.jpg"), f"--model={artifact}"]) == 1
     part = output / "part-000000.parquet"
     part.write_bytes(part.read_bytes()[:99])
@@ -127,9 +126,9 @@ def test_a_mistake_is_a_line(photos, tmp_path, artifact, capsys, monkeypatch):
     told = capsys.readouterr().err
     assert f"File exists: '{file}'" in told
     assert "SWIN_STREAM is not a setting; is SWIN_STREAMS meant?" in told
-    assert "argument -k: 0 is not positive" in told
+    assert "error: Invalid value for '-k': 0 is not in the range x>=1" in told
     assert f"No such file or directory: '{tmp_path / 'nowhere.jpg'}'" in told
-    assert f"swin-embed: {part} cannot be used: " in told
+    assert f"error: {part} cannot be used: " in told
 
 
 def test_killed_at_any_moment_it_goes_on_where_it_was(artifact, tmp_path, expected):
@@ -140,7 +139,8 @@ def test_killed_at_any_moment_it_goes_on_where_it_was(artifact, tmp_path, expect
     command = [
         sys.executable,
         "-m",
-        "swin_embed.batch",
+        "swin_embed",
+        "embed",
         photos,
         "--output",
         output,

@@ -10,7 +10,7 @@ import fsspec
 import numpy as np
 import pytest
 
-from swin_embed.batch.__main__ import main
+from swin_embed.__main__ import main
 from swin_embed.batch.collection import Collection
 
 pytest.importorskip("s3fs", reason="needs make setup-scale")
@@ -50,6 +50,7 @@ def test_a_bucket_is_source_and_target(s3, photos, tmp_path, artifact, expected,
         "bucket/list.txt", b"in/deep/01.png\ns3://bucket/in/deep/02.png\nin/deep/gone.png\n"
     )
     run = [
+        "embed",
         *("s3://bucket/list.txt", "s3://bucket/in", "s3://bucket/shards/*.tar"),
         *("--output=s3://bucket/out", f"--model={artifact}", "--part-rows=5", "--json"),
     ]

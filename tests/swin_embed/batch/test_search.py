@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from swin_embed.batch.__main__ import main
+from swin_embed.__main__ import main
 from swin_embed.batch.collection import Collection
 from swin_embed.batch.recipe import Recipe, Row
 
@@ -96,7 +96,7 @@ def test_a_collection_of_errors_has_no_hits(tmp_path, embedder, vectors):
 def test_an_image_finds_itself_and_a_sheet_shows_it(photos, tmp_path, artifact, capsys):
     output, page = tmp_path / "out", tmp_path / "sheet.html"
     model = f"--model={artifact}"
-    main([str(photos), f"--output={output}", model])
+    main(["embed", str(photos), f"--output={output}", model])
     query = str(photos / "07.png")
     capsys.readouterr()
     (photos / "02.png").unlink()
@@ -113,7 +113,7 @@ def test_an_image_finds_itself_and_a_sheet_shows_it(photos, tmp_path, artifact, 
 
 def test_another_models_vectors_are_not_searched(photos, tmp_path, artifact, capsys):
     output, other = tmp_path / "out", tmp_path / "other.onnx"
-    main([str(photos), f"--output={output}", f"--model={artifact}"])
+    main(["embed", str(photos), f"--output={output}", f"--model={artifact}"])
     other.write_bytes(artifact.read_bytes() + b"\x0a\x00")
     assert main(["search", str(output), str(photos / "07.png"), f"--model={other}"]) == 1
     assert "--model is" in capsys.readouterr().err

@@ -1,0 +1,84 @@
+"""How our commands end: an exit status, and a line `error: ...` that says what to do.
+
+Statuses: 0 done; 1 it could not be done; 2 a wrong argument, option or setting; 3 done, but some
+images have an error in place of a vector; 130 interrupted.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from types import MappingProxyType
+
+import click
+
+from model_export import extras
+
+FAILED = 1
+PARTLY = 3
+INTERRUPTED = 130
+
+
+class SettingsError(click.ClickException):
+    """Options or settings that cannot be used; `problems` has a line for each."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def run(
+    command: click.Command,
+    arguments: Sequence[str] | None,
+    name: str,
+    foreseen: tuple[type[Exception], ...] = (),
+    others: Mapping[str, str] = MappingProxyType({}),
+) -> int:
+    """Run a command to its exit status.
+
+    Args:
+        command: what to run; what it returns is the status, None is 0.
+        arguments: of the command line; None is this process's.
+        name: what was typed to get here, such as `python -m service`.
+        foreseen: errors whose message is one line that says what to do.
+        others: commands that the first argument may name in place of `command`, and their places.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    place = others.get("".join(given[:1]))
+    if place is not None:
+        name = f"{name} {given.pop(0)}"
+    try:
+        chosen = command if place is None else load(place)
+        return chosen.main(given, name, standalone_mode=False) or 0
+    except SettingsError as error:
+        complain(*error.problems)
+        return error.exit_code
+    except click.UsageError as error:
+        where = f"; {error.ctx.command_path} --help tells more" if error.ctx else ""
+        complain(error.format_message().rstrip(".") + where)
+        return error.exit_code
+    except ModuleNotFoundError as error:
+        if (message := extras.missing(error, name)) is None:
+            raise
+        complain(message)
+        return FAILED
+    except foreseen as error:
+        complain(" ".join(str(error).split()) or type(error).__name__)
+        return FAILED
+    except click.Abort:
+        complain("interrupted")
+        return INTERRUPTED
+
+
+def load(place: str) -> click.Command:
+    """Import the command at a place, `module:attribute`."""
+    module, attribute = place.split(":")
+    command: click.Command = getattr(import_module(module), attribute)
+    return command
+
+
+def complain(*problems: str) -> None:
+    """A line on standard error for each problem."""
+    for problem in problems:
+        click.echo(f"error: {problem}", err=True)
