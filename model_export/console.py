@@ -11,8 +11,6 @@ from types import MappingProxyType
 
 import click
 
-from model_export import extras
-
 FAILED = 1
 PARTLY = 3
 INTERRUPTED = 130
@@ -59,6 +57,8 @@ def run(
         complain(error.format_message().rstrip(".") + where)
         return error.exit_code
     except ModuleNotFoundError as error:
+        from model_export import extras  # takes long to import, and is seldom needed
+
         if (message := extras.missing(error, name)) is None:
             raise
         complain(message)
