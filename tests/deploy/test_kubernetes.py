@@ -1,15 +1,30 @@
-"""Each overlay renders, and what it renders is what Kubernetes takes."""
+"""Overlays render, alone and with components, and are what three versions of Kubernetes take."""
 
+import importlib
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
 
-OVERLAYS = Path(__file__).parents[2] / "deploy" / "kubernetes" / "overlays"
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+OVERLAYS, COMPONENTS = KUBERNETES / "overlays", KUBERNETES / "components"
 NAMES = sorted(path.name for path in OVERLAYS.iterdir())
+VERSIONS = ("1.35.0", "1.36.0", "1.37.0")
+OPERATORS = {
+    "ServiceMonitor": "cloudcoil.models.prometheus_operator.v1",
+    "PrometheusRule": "cloudcoil.models.prometheus_operator.v1",
+    "ScaledObject": "cloudcoil.models.keda.v1alpha1",
+}
+"""Kinds that a plain cluster does not know, and where their schemas are."""
 
 pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl to render")
 
@@ -20,17 +35,95 @@ def render(folder: Path) -> list[dict]:
     return list(yaml.safe_load_all(done.stdout))
 
 
+def with_components(overlay: str, components: list[str], folder: Path) -> list[dict]:
+    """An overlay with components switched on, as docs/operations.md says."""
+    made = {
+        "resources": [os.path.relpath(OVERLAYS / overlay, folder)],
+        "components": [os.path.relpath(COMPONENTS / name, folder) for name in components],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(made))
+    return render(folder)
+
+
 @pytest.fixture(scope="module", params=NAMES)
 def rendered(request) -> list[dict]:
     return render(OVERLAYS / request.param)
 
 
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory) -> list[dict]:
+    """The `cpu` overlay with all components; of the two that scale, KEDA."""
+    names = sorted({path.name for path in COMPONENTS.iterdir()} - {"hpa"})
+    return with_components("cpu", names, tmp_path_factory.mktemp("everything"))
+
+
+def fit(resource: dict) -> None:
+    """Check a resource against the schemas of its kind, which know every field it may have."""
+    if module := OPERATORS.get(resource["kind"]):
+        kind = getattr(importlib.import_module(module), resource["kind"])
+        read = kind.model_validate(resource)
+        assert read.model_dump(by_alias=True, exclude_unset=True, mode="json") == resource
+        return
+    for version in VERSIONS:
+        kubernetes_validate.validate(resource, version, strict=True)
+
+
 def test_every_resource_fits_its_schema(rendered):
-    validate = pytest.importorskip("kubernetes_validate")
     for resource in rendered:
-        if resource["kind"] == "ServiceMonitor":  # the Prometheus operator's, not Kubernetes' own
-            continue
-        validate.validate(resource, validate.latest_version(), strict=True)
+        fit(resource)
+
+
+def test_overlays_need_no_operator(rendered):
+    assert not {resource["kind"] for resource in rendered} & OPERATORS.keys()
+
+
+def test_every_component_fits_its_schema(everything):
+    for resource in everything:
+        fit(resource)
+    assert OPERATORS.keys() < {resource["kind"] for resource in everything}
+
+
+def test_a_misspelt_field_does_not_fit(everything):
+    (monitor,) = [one for one in everything if one["kind"] == "ServiceMonitor"]
+    with pytest.raises(AssertionError):
+        fit(monitor | {"spec": monitor["spec"] | {"endpoint": []}})
+
+
+def test_replicas_are_left_to_who_scales(everything):
+    (deployment,) = [one for one in everything if one["kind"] == "Deployment"]
+    assert "replicas" not in deployment["spec"]
+
+
+def test_keys_come_from_a_secret(everything):
+    (pod,) = [one["spec"]["template"]["spec"] for one in everything if one["kind"] == "Deployment"]
+    (keys,) = [one for one in pod["containers"][0]["env"] if one["name"] == "SWIN_API_KEYS"]
+    assert keys["valueFrom"] == {"secretKeyRef": {"name": "swin-embed-keys", "key": "keys"}}
+
+
+def test_the_dashboard_is_the_one_of_compose(everything):
+    (config,) = [one for one in everything if one["kind"] == "ConfigMap"]
+    (text,) = config["data"].values()
+    assert text == (ROOT / "docker" / "grafana" / "swin-embed.json").read_text()
+    assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert len(json.dumps(config)) < 250_000  # `kubectl apply` keeps it in an annotation
+
+
+def test_the_rules_are_those_of_compose(everything):
+    (rule,) = [one for one in everything if one["kind"] == "PrometheusRule"]
+    assert rule["spec"] == yaml.safe_load((ROOT / "docker" / "rules.yml").read_text())
+
+
+def test_the_ingress_takes_what_the_service_takes(everything):
+    (ingress,) = [one for one in everything if one["kind"] == "Ingress"]
+    size = ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"]
+    assert size == f"{Settings().max_request_bytes // 2**20}m"
+
+
+def test_every_component_is_in_the_manual():
+    page = (ROOT / "docs" / "operations.md").read_text()
+    section = page.partition("\n## Kubernetes\n")[2].partition("\n## ")[0]
+    told = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+    assert told == {path.name for path in COMPONENTS.iterdir()} | set(NAMES)
 
 
 def test_every_selector_finds_the_pods(rendered):
