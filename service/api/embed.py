@@ -18,7 +18,7 @@ from service.api.openapi import (
 )
 from service.api.state import request_state, service_state
 from service.errors import InvalidRequest, NotAcceptable, UnsupportedMediaType
-from service.images.preprocess import SIGNATURE_BYTES, may_be_image
+from service.images.formats import SIGNATURE_BYTES, format_of
 
 router = APIRouter(tags=["embed"])
 
@@ -177,7 +177,7 @@ async def _image(request: Request) -> bytes:
     async for chunk in request.stream():
         if len(head) < SIGNATURE_BYTES:
             head += chunk[: SIGNATURE_BYTES - len(head)]
-            kept = len(head) < SIGNATURE_BYTES or may_be_image(head)
+            kept = len(head) < SIGNATURE_BYTES or format_of(head) is not None
         if kept:
             chunks.append(chunk)
     return b"".join(chunks) or head

@@ -14,6 +14,7 @@ from service.engine.decoders import Decoders, Work
 from service.engine.image_queue import Decode, Job
 from service.engine.placement import Loaded
 from service.errors import NotReady, RequestTimeout, ServiceError
+from service.images import decoding
 from service.images.preprocess import preprocess
 from service.observability.observer import Observer
 from service.settings import Settings
@@ -44,6 +45,7 @@ class Embedder:
         load: Callable[[Settings], Loaded] = placement.load,
     ) -> None:
         began = time.monotonic()
+        decoding.configure(settings.max_image_pixels)
         self._loaded = loaded = load(settings)
         self.on_gpu = loaded.on_gpu
         self.max_batch_size = loaded.max_batch_size

@@ -23,6 +23,7 @@ from ray.data.block import BlockMetadata
 from model_export.model_card import ModelCard
 from service.engine.embedder import Embedder, unit_length
 from service.errors import ImageTooLarge, InvalidImage
+from service.images import decoding
 from service.images.preprocess import preprocess
 from service.observability.observer import Observer
 from service.settings import Settings
@@ -130,6 +131,7 @@ class Prepare:
     """Reads and decodes bundles."""
 
     def __init__(self, settings: Settings, card: ModelCard) -> None:
+        decoding.configure(settings.max_image_pixels)
         self._exact = settings.preprocess == "exact"
         self._max_pixels = settings.max_image_pixels
         self._recipe = card.preprocessing

@@ -6,9 +6,8 @@ import io
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from PIL import Image, ImageOps
-
-from service.images.preprocess import to_rgb
+from service.errors import ImageTooLarge, InvalidImage
+from service.images.preprocess import thumbnail
 from swin_embed.batch import sources
 from swin_embed.batch.search import Hit
 
@@ -45,13 +44,16 @@ PAGE = """<!doctype html>
 """
 
 
-def page(query: bytes, name: str, hits: Sequence[Hit], about: str) -> str:
-    """The page: the query's image and name, and each hit's image, cosine and path."""
+def page(query: bytes, name: str, hits: Sequence[Hit], about: str, max_pixels: int) -> str:
+    """The page: the query's image and name, and each hit's image, cosine and path; images of no
+    more than `max_pixels`."""
+    shown = _figure(query, "query", name, max_pixels)
     items = "\n".join(
-        f"<li>{_figure(_image_of(hit.path), f'{hit.cosine:.4f}', hit.path)}</li>" for hit in hits
+        f"<li>{_figure(_image_of(hit.path), f'{hit.cosine:.4f}', hit.path, max_pixels)}</li>"
+        for hit in hits
     )
     title = f"{len(hits)} of {about}"
-    return PAGE.format(title=html.escape(title), query=_figure(query, "query", name), hits=items)
+    return PAGE.format(title=html.escape(title), query=shown, hits=items)
 
 
 def _image_of(path: str) -> bytes:
@@ -61,9 +63,9 @@ def _image_of(path: str) -> bytes:
         return b""
 
 
-def _figure(data: bytes, head: str, path: str) -> str:
+def _figure(data: bytes, head: str, path: str, max_pixels: int) -> str:
     name = PurePosixPath(path).name
-    shown = _thumbnail(data)
+    shown = _thumbnail(data, max_pixels)
     picture = (
         f'<img src="{shown}" alt="{html.escape(name)}">'
         if shown
@@ -75,13 +77,12 @@ def _figure(data: bytes, head: str, path: str) -> str:
     )
 
 
-def _thumbnail(data: bytes) -> str | None:
+def _thumbnail(data: bytes, max_pixels: int) -> str | None:
     """An image as the model sees it, upright, as a small JPEG in a data URI; None of none."""
     try:
-        image = to_rgb(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
-        image.thumbnail((SIDE * 2, SIDE * 2))
-        small = io.BytesIO()
-        image.save(small, "JPEG", quality=80)
-    except Exception:  # a decoder may raise anything on damaged data
+        image = thumbnail(data, SIDE * 2, max_pixels)
+    except (ImageTooLarge, InvalidImage):
         return None
+    small = io.BytesIO()
+    image.save(small, "JPEG", quality=80)
     return f"data:image/jpeg;base64,{base64.b64encode(small.getvalue()).decode()}"

@@ -49,7 +49,8 @@ def command(
         raise OutputError(f"{folder.url} is not on this machine: say where its index goes, --index")
     query = sources.read(image)
     recipe = embedded.made()
-    with engine.started(engine.settings(model, device)) as embedder:
+    settings = engine.settings(model, device)
+    with engine.started(settings) as embedder:
         if embedder.model.digest != recipe.digest:
             raise OutputError(
                 f"{folder.url} holds vectors of {recipe.card.name} ({recipe.digest[:12]}), and "
@@ -65,5 +66,5 @@ def command(
         for hit in hits:
             click.echo(f"{hit.cosine:.4f}  {hit.path}")
     if html:
-        html.write_text(sheet.page(query, image, hits, folder.url))
+        html.write_text(sheet.page(query, image, hits, folder.url, settings.max_image_pixels))
         click.echo(f"{html} is the contact sheet", err=True)

@@ -12,7 +12,7 @@ from service.engine import placement
 from service.engine.embedder import Embedder
 from service.engine.stream import Lane
 from service.errors import DeviceError
-from service.images.preprocess import ORIENTATION_TAG
+from service.images.readers.exif import ORIENTATION_TAG
 from service.observability.metrics import Metrics
 from service.settings import Settings
 from tests.support.images import encode, noise

@@ -1,0 +1,35 @@
+"""AVIF; of a sequence the first frame. It turns as the file's own properties say, not its EXIF."""
+
+import re
+
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.ImageFile import ImageFile
+
+from service.images import limits
+from service.images.readers import exif
+
+CODING_BRANDS = {b"avif", b"avis"}
+GENERAL_BRANDS = {b"mif1", b"msf1"}
+
+EXIF_ITEM = re.compile(rb"(infe(?:\x02.{7}|\x03.{9}))Exif", re.DOTALL)
+"""The entry of EXIF metadata in a file's list of items (ISO/IEC 14496-12, 8.11.6)."""
+
+HIDDEN = rb"\1free"
+"""Its entry under a name that libavif skips: it refuses the image where its EXIF is damaged."""
+
+
+def accept(head: bytes) -> bool:
+    return head[4:8] == b"ftyp" and head[8:12] in CODING_BRANDS | GENERAL_BRANDS
+
+
+def open_image(data: bytes, max_pixels: int) -> ImageFile:
+    """Open an AVIF by its header.
+
+    Raises:
+        ImageTooLarge: more than `max_pixels`.
+    """
+    image = AvifImageFile(limits.MeteredFile(EXIF_ITEM.sub(HIDDEN, data)))
+    limits.check_size(*image.size, max_pixels)
+    # Pillow writes EXIF for what the file's properties say.
+    image.info["orientation"] = exif.orientation(image.info.get("exif", b""))
+    return image
