@@ -57,7 +57,7 @@ def serve(settings: Settings) -> int:
 
     from service.api.app import create_app
 
-    settings = server.fit(settings)
+    settings = server.cap_connections(settings)
     app = create_app(settings, on_failure=give_up)
     serving = server.Server(app, settings)
     serving.run()

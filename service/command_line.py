@@ -1,4 +1,4 @@
-"""Settings from the command line and the environment, and what to say where they are wrong."""
+"""Reads the settings from the command line and the environment, and reports what is wrong."""
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +14,7 @@ from model_export.console import SettingsError
 from service.settings import PREFIX, Settings
 
 SERVICE_LINKS = "SWIN_EMBED_"
-"""Kubernetes tells all containers of a namespace of the Service `swin-embed` in such variables."""
+"""Prefix of the variables in which Kubernetes announces a Service named `swin-embed`."""
 
 GROUPS = cast(tuple[type[BaseModel], ...], Settings.__bases__[:-1])
 """The settings by what they are for."""
@@ -65,7 +65,7 @@ def with_settings(function: Callable[..., int]) -> Callable[..., int]:
 
 
 def settings_from(**given: Any) -> Settings:  # noqa: ANN401 - as many types as there are settings
-    """The settings that are given, those that are None from the environment.
+    """Settings with these values; those that are None come from the environment.
 
     Raises:
         SettingsError: some are wrong.
@@ -77,7 +77,7 @@ def settings_from(**given: Any) -> Settings:  # noqa: ANN401 - as many types as 
 
 
 def misspelt(environment: Iterable[str]) -> Iterator[str]:
-    """A line for each name in the environment that looks like a setting and is none."""
+    """A warning for each variable that looks like a setting but is not one."""
     known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
     for name in sorted(set(environment).difference(known)):
         if name.startswith(PREFIX) and not name.startswith(SERVICE_LINKS):

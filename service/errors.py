@@ -1,9 +1,11 @@
 """What can go wrong, each with its HTTP status and code; raised where the fact is known.
 
-`api.errors` turns them into responses; `connections` those of requests that no door ever sees.
+`api.errors` turns them into responses; `server.connections` those of requests that no door sees.
 """
 
 from typing import ClassVar
+
+import orjson
 
 
 class ServiceError(Exception):
@@ -143,3 +145,9 @@ class DeviceError(Exception):
 
 class StartError(Exception):
     """The service cannot start as it is set up; the message is one line that says why."""
+
+
+def error_body(message: str, *, type_: str, code: str, param: str | None = None) -> bytes:
+    """`{"error": {"message", "type", "param", "code"}}`, as OpenAI clients know it."""
+    error = {"message": message, "type": type_, "param": param, "code": code}
+    return orjson.dumps({"error": error})

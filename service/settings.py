@@ -151,12 +151,19 @@ class Limits(BaseModel):
 
     request_timeout_s: Seconds = Field(30, description="a request is answered within this time")
     read_timeout_s: Seconds = Field(
-        20, description="a request's head arrives within this time, its body at 500 bytes/s or more"
+        20,
+        description="a request's head arrives within this time; bodies and answers move at 500 "
+        "bytes/s or more in any span of this length",
+    )
+    transfer_timeout_s: Seconds = Field(
+        300, description="a request's body, and its answer, are through within this time"
     )
     keep_alive_s: Seconds = Field(
         75, description="an idle connection is kept; longer than load balancers keep theirs"
     )
-    max_connections: Positive = Field(1000, description="open connections; more get 503")
+    max_connections: Positive = Field(
+        1000, description="open connections; more get 503, unless idle ones can make room"
+    )
     drain_seconds: float = Field(
         0,
         ge=0,

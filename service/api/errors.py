@@ -21,6 +21,7 @@ from service.errors import (
     NotReady,
     RequestTooLarge,
     ServiceError,
+    error_body,
 )
 
 logger = logging.getLogger(__name__)
@@ -49,12 +50,6 @@ def error_response(
     else:
         body = error_body(message, type_=type_, code=code, param=param)
     return Response(body, status, headers, "application/json")
-
-
-def error_body(message: str, *, type_: str, code: str, param: str | None = None) -> bytes:
-    """`{"error": {"message", "type", "param", "code"}}`."""
-    error = {"message": message, "type": type_, "param": param, "code": code}
-    return orjson.dumps({"error": error})
 
 
 async def service_error(request: Request, error: Exception) -> Response:

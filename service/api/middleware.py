@@ -18,8 +18,6 @@ from service.observability.metrics import Metrics
 REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 """An identifier that a client may choose: nothing that could break a header or a log line."""
 
-LINGER_S = 5.0
-
 QUIET = {"docs", "health", "metrics", "playground"}
 """Doors whose requests are logged at debug level only: probes, scrapes, files of pages."""
 
@@ -138,9 +136,7 @@ class ShutdownResponse:
 class BodyLimit:
     """Ends a request whose body grows over `limit` bytes, declared or not, while it arrives.
 
-    One that is compressed is not read: its length would bound nothing. The answer is sent at once,
-    and what still arrives is thrown away for `LINGER_S` before the connection closes: a client that
-    is busy sending would otherwise see a broken pipe, no answer.
+    One that is compressed is not read: its length would bound nothing.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -154,12 +150,9 @@ class BodyLimit:
         declared = int(_header(scope, b"content-length") or 0)
         coding = _header(scope, b"content-encoding").decode("latin-1").lower()
         state = request_state(scope)
-        too_large = False
 
         def check(length: int) -> None:
-            nonlocal too_large
             if length > self._limit:
-                too_large = True
                 raise RequestTooLarge(f"the request body may have at most {self._limit} bytes")
 
         async def counted() -> Message:
@@ -173,17 +166,7 @@ class BodyLimit:
             check(state.received)
             return message
 
-        async def lingering(message: Message) -> None:
-            ends = message["type"] == "http.response.body" and not message.get("more_body", False)
-            # A client that says Expect has sent nothing: it waits for leave to.
-            awaited = state.received == 0 and _header(scope, b"expect")
-            if too_large and ends and not awaited:
-                await send({**message, "more_body": True})
-                await _discard(receive)
-                message = {"type": "http.response.body", "body": b"", "more_body": False}
-            await send(message)
-
-        await self._app(scope, counted, lingering)
+        await self._app(scope, counted, send)
 
 
 class HeadAsGet:
@@ -215,14 +198,3 @@ def _header(scope: Scope, name: bytes) -> bytes:
             found: bytes = value
             return found
     return b""
-
-
-async def _discard(receive: Receive) -> None:
-    """Read what still arrives, until the client is done or its time is up."""
-    try:
-        async with asyncio.timeout(LINGER_S):
-            message: Message = {"more_body": True}
-            while message.get("more_body", False):
-                message = await receive()
-    except TimeoutError:
-        pass

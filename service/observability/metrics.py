@@ -85,11 +85,11 @@ class Metrics(Observer):
         self._runs_ok, self._runs_failed = runs.labels("ok"), runs.labels("failed")
         refused_connections = Counter(
             "swin_refused_connections",
-            "Connections closed on clients that are slow, too many, or send too much or no HTTP",
+            "Connections closed on clients: slow, idle, too many, sending too much or no HTTP",
             ["reason"],
             registry=registry,
         )
-        reasons = ("too_many", "slow", "large_head", "malformed")
+        reasons = ("too_many", "slow", "unread", "idle", "large_head", "malformed")
         self._refused_connections = {why: refused_connections.labels(why) for why in reasons}
         rejected = Counter(
             "swin_rejected",

@@ -1,25 +1,34 @@
-"""HTTP/1.1 connections held to limits: how many, how long to send a request, how large its head."""
+"""HTTP/1.1 connections held to limits: how many, how slow, and how large the head of a request."""
 
 import asyncio
 from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
-from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from service.api.errors import error_body
 from service.api.state import KEY, RequestState, ServiceState
 from service.engine.lifecycle import Phase
-from service.errors import HeadTooLarge, InvalidRequest, NotReady, ServiceError, SlowRequest
-from service.server.gathering import Gathering
+from service.errors import (
+    HeadTooLarge,
+    InvalidRequest,
+    NotReady,
+    ServiceError,
+    SlowRequest,
+    error_body,
+)
+from service.server.answer_writer import AnswerWriter
+from service.server.places import PROBES, Places
+from service.server.progress import Progress
 
 MAX_HEAD_BYTES = 64 * 1024
-MIN_BODY_BYTES_PER_S = 500
-"""The slowest body that is waited for, after `read_timeout_s`; mod_reqtimeout's default too.
 
-https://httpd.apache.org/docs/2.4/mod/mod_reqtimeout.html
-"""
+PROBE_S = 1.0
+"""How long a connection in the reserve has to ask for a probe."""
+
+LINGER_S = 5.0
+"""How long a client may go on sending after its answer. Closing earlier would reset the connection
+before the client has read the answer."""
 
 REASONS: dict[type[ServiceError], str] = {
     NotReady: "too_many",
@@ -27,39 +36,57 @@ REASONS: dict[type[ServiceError], str] = {
     HeadTooLarge: "large_head",
     InvalidRequest: "malformed",
 }
-"""What `swin_refused_connections` calls them."""
+"""The `reason` of `swin_refused_connections_total` for each error."""
 
 
 class Connection(HttpToolsProtocol):
-    """A connection that is closed when its client is too slow, says too much, or is one too many.
+    """A connection that is closed when its client is too slow, sends too much, or is one too many.
 
-    A request's head has `read_timeout_s` to arrive, its body the same and a second more for every
-    `MIN_BODY_BYTES_PER_S`. A client that leaves while its images wait or are embedded takes them
-    along: its `RequestState.abandon` is called.
+    A request's head has `read_timeout_s` to arrive. Its body and its answer have to move at
+    `MIN_BYTES_PER_S` in every window of that length, and be through within `transfer_timeout_s`.
+    When the connection is lost, the request's work is dropped: its `abandon` is called.
+
+    Args:
+        service: settings, metrics and lifecycle of the application.
+        places: where connections are counted.
+        options: uvicorn's own.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - passed through
-        super().__init__(*args, **options)
-        self._service: ServiceState = cast(FastAPI, self.config.app).state.service
-        self._limits = self._service.settings
-        self._timer: asyncio.TimerHandle | None = None
+    def __init__(self, service: ServiceState, places: Places, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(**options)
+        self._service = service
+        self._limits = service.settings
+        self._places = places
+        self._in_reserve = False
+        self._timer: asyncio.TimerHandle | None = None  # for the head, the body, or lingering
         self._awaiting_head = False
         self._awaiting_body = False
         self._unread_bytes = 0  # since the head began, or the last of the body came
         self._body_bytes = 0
-        self._body_since = 0.0
+        self._body_progress: Progress | None = None
+        self._answer_unread = False  # it is complete, but the client has not read it
+        self._client_done = False  # it closed its sending side
+        self._lingering = False
         self._refusal: bytes | None = None
+        self._client_sends = True  # after a refusal, so that closing would cost it the answer
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._gathering = Gathering(transport, self.loop)
-        super().connection_made(cast(asyncio.Transport, self._gathering))
-        if len(self.connections) > self._limits.max_connections:
-            self._refuse(NotReady("too many connections are open"))
-            return
-        self._await_head()
+        super().connection_made(transport)
+        limits = self._limits
+        self._writer = AnswerWriter(
+            transport, self, limits.read_timeout_s, limits.transfer_timeout_s
+        )
+        self._places.enter(self, self.loop.time())
+        self._in_reserve = self._places.crowded()
+        if self._places.full():
+            self._refuse(_crowded())
+        else:
+            self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._places.leave(self)
         self._stop_timer()
+        self._writer.unwatch()
         cycle = self.cycle
         super().connection_lost(exc)
         if cycle is not None and cycle.disconnected:
@@ -69,15 +96,44 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._refusal is not None:
-            return  # read, and thrown away: closing on what is unread would reset the connection
+            return  # read and thrown away, see LINGER_S
+        self._places.active(self, self.loop.time())
         self._unread_bytes += len(data)
         try:
             self._parse(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._refuse(_told(error))
+            self._refuse(_as_service_error(error))
             return
         if (self._awaiting_head or self._awaiting_body) and self._unread_bytes > MAX_HEAD_BYTES:
-            self._refuse(_too_large())
+            self._refuse(_head_too_large())
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Stay open while answers are to be written or read: the client only sends no more."""
+        answered = self.cycle is None or self.cycle.response_complete
+        if self._awaiting_body or self._lingering or (answered and not self._answer_unread):
+            return False
+        self._client_done = True
+        self._awaiting_head = False
+        self._stop_timer()
+        self.cycle.keep_alive = False
+        return True
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._writer.unwatch()
+        self.on_answer_read()
+        if self._answer_unread:
+            self._answer_unread = False
+            self.on_response_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._writer.watch()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._close()
+
+    # What the parser found.
 
     def on_message_begin(self) -> None:
         # Not for whatever arrives, as uvicorn does: after an empty line, or a body whose answer was
@@ -91,23 +147,26 @@ class Connection(HttpToolsProtocol):
         if self.parser.should_upgrade():
             return  # _parse reads it again
         self._check_head()
+        self._check_place()
         self._unset_keepalive_if_required()  # set if the request before was answered meanwhile
         super().on_headers_complete()
+        self.cycle.transport = cast(asyncio.Transport, self._writer)
         self._stop_timer()
         self._awaiting_head = False
         self._awaiting_body = True
         self._unread_bytes = 0
-        if self._service.lifecycle.phase is Phase.DRAINING:
-            self.cycle.keep_alive = False  # the next request belongs to another server
-        # Who says Expect may never send the body.
-        self._gathering.lingers = not self.expect_100_continue
+        self._keep_alive()
         self._body_bytes = 0
-        self._body_since = self.loop.time()
-        self._timer = self.loop.call_later(self._limits.read_timeout_s, self._body_is_due)
+        self._body_progress = Progress(
+            self.loop.time(), 0, self._limits.read_timeout_s, self._limits.transfer_timeout_s
+        )
+        self._look_at_body_later()
 
     def on_body(self, body: bytes) -> None:
         self._unread_bytes = 0
         self._body_bytes += len(body)
+        if self._lingering:
+            return
         super().on_body(body)
         if self.cycle.response_complete and self._body_bytes > self._limits.max_request_bytes:
             self._close()
@@ -118,13 +177,53 @@ class Connection(HttpToolsProtocol):
         self._stop_timer()
         self._awaiting_body = False
         super().on_message_complete()
-        self._gathering.part()
+        if self._lingering:
+            self._close()
+
+    # What becomes of the answer.
 
     def on_response_complete(self) -> None:
+        if self.flow.write_paused and not self.transport.is_closing():
+            self._answer_unread = True  # the next request waits until there is room for its answer
+            return
         last = not self.pipeline
         super().on_response_complete()
         if last and self._refusal is not None and not self.transport.is_closing():
-            self._say_refusal()
+            self._write_refusal()
+        elif last and self._client_done:
+            self._close()
+
+    def close_after_request(self) -> None:
+        """Close, once the request has been read to its end or the client's time is up."""
+        self.pipeline.clear()
+        if self._awaiting_body and (self._body_bytes or not self.expect_100_continue):
+            self._linger()
+        else:
+            self._close()
+
+    def on_answer_read(self) -> None:
+        """The client has read some more."""
+        self._places.active(self, self.loop.time())
+
+    def on_answer_stalled(self) -> None:
+        """The client has stopped reading, or reads too slowly."""
+        self._service.metrics.count_refused_connection("unread")
+        self.transport.abort()
+
+    # What places want to know.
+
+    def awaits_client(self) -> bool:
+        """Whether the next step is the client's: a request, the rest of one, reading an answer."""
+        if self.flow.write_paused:
+            return True
+        if self.pipeline or self.flow.read_paused:
+            return False
+        return self._awaiting_body or self.cycle is None or self.cycle.response_complete
+
+    def evict(self) -> None:
+        """Close at once."""
+        self._service.metrics.count_refused_connection("idle")
+        self.transport.abort()
 
     def _parse(self, data: bytes | memoryview) -> None:
         """Parse what arrived; an `Upgrade` is ignored, as RFC 9110, 7.8 allows.
@@ -133,7 +232,7 @@ class Connection(HttpToolsProtocol):
         body too, so that head is read again without.
 
         Raises:
-            httptools.HttpParserError: it is no HTTP.
+            httptools.HttpParserError: it is not HTTP.
             httptools.HttpParserUpgrade: it is a `CONNECT`, after which no HTTP can follow.
         """
         while True:
@@ -149,7 +248,7 @@ class Connection(HttpToolsProtocol):
             self.parser.feed_data(head)
 
     def _head_without_upgrade(self) -> bytes:
-        """The head of the request that was read, as it came but for `Upgrade`."""
+        """The head that was read, without its `Upgrade` headers."""
         version = self.parser.get_http_version().encode()
         headers = [(name, value) for name, value in self.headers if name != b"upgrade"]
         lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
@@ -157,7 +256,7 @@ class Connection(HttpToolsProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def _check_head(self) -> None:
-        """Check a head that is whole.
+        """Check a complete head.
 
         Raises:
             HeadTooLarge: it has more than `MAX_HEAD_BYTES`.
@@ -168,31 +267,66 @@ class Connection(HttpToolsProtocol):
             size += len(name) + len(value) + len(": \r\n")
             hosts += name == b"host"
         if size > MAX_HEAD_BYTES:
-            raise _too_large()
+            raise _head_too_large()
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             raise InvalidRequest(f"an HTTP/1.1 request has one Host header; this one has {hosts}")
+
+    def _check_place(self) -> None:
+        """Let a connection in the reserve ask for a probe alone, as long as it is crowded.
+
+        Raises:
+            NotReady: it asks for something else.
+        """
+        self._in_reserve = self._in_reserve and self._places.crowded()
+        if self._in_reserve and self.url.partition(b"?")[0] not in PROBES:
+            raise _crowded()
+
+    def _keep_alive(self) -> None:
+        """Say whether the connection stays open after the answer."""
+        cycle = self.cycle
+        if self._in_reserve or self._service.lifecycle.phase is Phase.DRAINING:
+            cycle.keep_alive = False
+        elif self.parser.get_http_version() == "1.0" and self.parser.should_keep_alive():
+            cycle.keep_alive = True  # uvicorn does not know that HTTP/1.0 can ask for it
+            cycle.default_headers = [*cycle.default_headers, (b"connection", b"keep-alive")]
 
     def _await_head(self) -> None:
         self._awaiting_head = True
         self._unread_bytes = 0
         timeout_s = self._limits.read_timeout_s
+        if self._in_reserve:
+            timeout_s = min(timeout_s, PROBE_S)
         self._timer = self.loop.call_later(timeout_s, self._head_is_due)
 
     def _head_is_due(self) -> None:
-        self._refuse(SlowRequest("the request's head did not arrive in time"))
+        slow = SlowRequest("the request's head did not arrive in time")
+        self._refuse(_crowded() if self._in_reserve else slow)
 
-    def _body_is_due(self) -> None:
-        allowed_s = self._limits.read_timeout_s + self._body_bytes / MIN_BODY_BYTES_PER_S
-        left_s = self._body_since + allowed_s - self.loop.time()
-        if left_s > 0:
-            self._timer = self.loop.call_later(left_s, self._body_is_due)
-        else:
+    def _look_at_body_later(self) -> None:
+        assert self._body_progress is not None  # noqa: S101 - set when the head was complete
+        self._timer = self.loop.call_later(self._body_progress.check_after_s, self._look_at_body)
+
+    def _look_at_body(self) -> None:
+        assert self._body_progress is not None  # noqa: S101 - set when the head was complete
+        if self.flow.read_paused:
+            self._body_progress.excuse(self._body_bytes)
+        if self._body_progress.stalled(self.loop.time(), self._body_bytes):
             self._refuse(SlowRequest("the request's body arrives too slowly"))
+        else:
+            self._look_at_body_later()
+
+    def _linger(self) -> None:
+        """Send no more, and read what the client still sends, for `LINGER_S` at most."""
+        self._stop_timer()
+        self._lingering = True
+        self.transport.write_eof()
+        self._timer = self.loop.call_later(LINGER_S, self._close)
 
     def _close(self) -> None:
-        """Close, whatever still arrives."""
-        self._gathering.lingers = False
+        """Close as soon as the client has read what was written."""
         self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self._writer.watch()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -205,27 +339,31 @@ class Connection(HttpToolsProtocol):
         self._awaiting_head = False
         self._service.metrics.count_refused_connection(REASONS[type(error)])
         body = error_body(error.message, type_=error.type, code=error.code)
+        retry = "Retry-After: 1\r\n" if isinstance(error, NotReady) else ""
         head = (
             f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{retry}"
             "Connection: close\r\n\r\n"
         )
         self._refusal = head.encode() + body
+        self._client_sends = not isinstance(error, SlowRequest)
         if self._awaiting_body and self.pipeline:
             self.pipeline.popleft()  # the newest, whose body will never be whole
-            self._gathering.part()
         elif self._awaiting_body and self.cycle.response_started:
             self._close()  # it has its answer
         elif self._awaiting_body or self.cycle is None or self.cycle.response_complete:
-            self._say_refusal()
+            self._write_refusal()
 
-    def _say_refusal(self) -> None:
-        self.transport.write(cast(bytes, self._refusal))
-        self._close()
+    def _write_refusal(self) -> None:
+        self._writer.write(cast(bytes, self._refusal))
+        if self._client_sends:
+            self._linger()
+        else:
+            self._close()
 
 
-def _told(error: Exception) -> ServiceError:
-    """What a client is told of what the parser did not take: our own reason, its, or none."""
+def _as_service_error(error: Exception) -> ServiceError:
+    """The error to answer a malformed request with: our own reason, or the parser's."""
     reason = error.__context__
     if isinstance(reason, ServiceError):
         return reason
@@ -233,5 +371,9 @@ def _told(error: Exception) -> ServiceError:
     return InvalidRequest("this is not an HTTP/1.1 request" + (f": {error}" if known else ""))
 
 
-def _too_large() -> HeadTooLarge:
+def _crowded() -> NotReady:
+    return NotReady("too many connections are open")
+
+
+def _head_too_large() -> HeadTooLarge:
     return HeadTooLarge(f"the request's head has more than {MAX_HEAD_BYTES} bytes")

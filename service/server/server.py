@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn, with our connections and our way to stop."""
+"""The HTTP server: uvicorn, with limits on connections and a stop that loses no request."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -20,28 +21,32 @@ from service.engine.lifecycle import Lifecycle
 from service.errors import ArtifactError, DeviceError, EngineError, StartError
 from service.server.connections import Connection
 from service.server.listeners import drop_new_connections, listen, url
+from service.server.places import RESERVE, Places
 from service.settings import Settings
 
-OTHER_FILES = 256
+OTHER_FILES = 256 + RESERVE
+"""Files and sockets besides the connections of `SWIN_MAX_CONNECTIONS`."""
 
 ON_THE_WAY_S = 0.5
-"""How long requests may be on their way over a connection that is open."""
+"""How long a request may take to arrive over an open connection before it is closed."""
 
 logger = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with our way to stop.
+    """uvicorn, with limits on connections and a stop that loses no request.
 
-    The first signal drains: not ready, but serving for `drain_seconds`, since load balancers lag;
-    then no new connections, what is in flight is finished, status 0. A second signal ends at once.
+    The first signal drains: the service is not ready but serves on for `drain_seconds`, as load
+    balancers lag. Then it accepts no new connections and finishes what is in flight; the status is
+    0. A second signal ends the process at once.
     """
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
+        places = Places(settings.max_connections)
         super().__init__(
             uvicorn.Config(
                 app,
-                http=Connection,
+                http=partial(Connection, app.state.service, places),  # type: ignore[arg-type]
                 ws="none",
                 log_config=None,
                 access_log=False,
@@ -57,9 +62,9 @@ class Server(uvicorn.Server):
         self._drained_at: float | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve on sockets that listen; without any, on those of the settings' address.
+        """Serve on these listening sockets, or else at the address of the settings.
 
-        An address that cannot be used is the lifecycle's failure; then no model is loaded.
+        If that address cannot be used, `lifecycle.failure` says so and no model is loaded.
         """
         if sockets is None:
             try:
@@ -72,7 +77,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle SIGTERM and SIGINT, and don't raise them again when all is done."""
+        """Handle SIGTERM and SIGINT; unlike uvicorn, do not raise them again at the end."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.handle_exit)
         reload = self._lifecycle.ask_reload
@@ -87,7 +92,7 @@ class Server(uvicorn.Server):
         self.drain()
 
     def drain(self) -> None:
-        """Be not ready, serve on for `drain_seconds`, then stop."""
+        """Report not ready, serve on for `drain_seconds`, then stop."""
         self._drained_at = time.monotonic() + self._drain_seconds
         self._lifecycle.drain()
 
@@ -97,13 +102,13 @@ class Server(uvicorn.Server):
         return drained or await super().on_tick(counter)
 
     def drop_new_connections(self) -> None:
-        """Have no more connections made; those that were made are accepted."""
+        """Drop new connections, but accept those that were already made."""
         for server in self.servers:
             for listener in server.sockets:
                 drop_new_connections(listener.fileno())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no new connections, read the requests on their way, finish what is in flight.
+        """Accept no new connections, read the requests under way, finish what is in flight.
 
         uvicorn would close idle connections at once, and with them the requests in their buffers.
         """
@@ -112,8 +117,8 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def fit(settings: Settings) -> Settings:
-    """Settings with as many connections as there may be open files for."""
+def cap_connections(settings: Settings) -> Settings:
+    """Lower `max_connections` to what the limit of open files leaves room for."""
     connections = allow_open_files(settings.max_connections)
     if connections == settings.max_connections:
         return settings
@@ -126,10 +131,10 @@ def fit(settings: Settings) -> Settings:
 
 
 def allow_open_files(connections: int) -> int:
-    """Raise the limit of open files for so many connections, as far as that is allowed.
+    """Raise the limit of open files for this many connections, as far as that is allowed.
 
     Returns:
-        How many of them there is room for, beside the files that the service opens itself.
+        How many connections there is room for, besides `OTHER_FILES`.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = connections + OTHER_FILES
@@ -142,7 +147,7 @@ def allow_open_files(connections: int) -> int:
 
 
 def exit_status(failure: Exception | None) -> int:
-    """The status of a process that served until this happened; it is told in a line, if foreseen.
+    """The process's exit status after this failure, which is printed if it is a known kind.
 
     Raises:
         Exception: the failure, if it is a bug.

@@ -25,7 +25,7 @@ from service.api.app import create_app
 from service.engine import memory, resources
 from service.errors import EngineError
 from service.observability import logs
-from service.server.server import Server, exit_status, fit
+from service.server.server import Server, cap_connections, exit_status
 from service.server.workers import rpc
 from service.server.workers.intake import Offer
 from service.server.workers.remote import Offers
@@ -120,7 +120,7 @@ def main() -> int:
         server.should_exit = True
 
     offers = Offers()
-    settings = fit(settings)
+    settings = cap_connections(settings)
     app = create_app(settings, on_failure=give_up, load=offers.load)
     app.state.service.reload = partial(asyncio.to_thread, ask[Request.RELOAD], Request.RELOAD)
     metrics = app.state.service.metrics

@@ -36,7 +36,9 @@ def serving(**settings):
         while not (server.started and app.state.service.lifecycle.ready()):
             assert thread.is_alive()
         port = server.servers[0].sockets[0].getsockname()[1]
-        yield SimpleNamespace(app=app, port=port, embedder=app.state.service.lifecycle.embedder)
+        yield SimpleNamespace(
+            app=app, port=port, embedder=app.state.service.lifecycle.embedder, server=server
+        )
     finally:
         server.should_exit = True
         thread.join()
