@@ -81,10 +81,10 @@ class Collection:
             for batch in self._lance().search().select(list(columns)).to_batches(4096):
                 yield pa.Table.from_batches([batch])
 
-    def vectors(self) -> Iterator[tuple[pa.Table, npt.NDArray[np.float32]]]:
-        """Of the rows that have one, part by part: `id`, `path` and `sha256`, and the vectors at
-        unit length, float32 `[n, dim]`."""
-        for table in self.tables("id", "path", "sha256", "embedding"):
+    def vectors(self, *more: str) -> Iterator[tuple[pa.Table, npt.NDArray[np.float32]]]:
+        """Of the rows that have one, part by part: `id`, `path`, `sha256` and `more` columns, and
+        the vectors at unit length, float32 `[n, dim]`."""
+        for table in self.tables("id", "path", "sha256", *more, "embedding"):
             table = table.filter(table["embedding"].is_valid()).combine_chunks()
             if not table.num_rows:
                 continue

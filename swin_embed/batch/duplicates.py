@@ -1,96 +1,195 @@
-"""Near-duplicates: every pair of vectors above a cosine, by products of blocks of them."""
+"""Near-duplicates: groups of images, each similar to the one that is worth keeping."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from swin_embed.batch.collection import Collection
-from swin_embed.batch.folder import Folder
+from swin_embed.batch.errors import OutputError
+from swin_embed.batch.facts import Picture, pictures
+from swin_embed.batch.recipe import difference
 
 Vectors = npt.NDArray[np.float32]
 """float32 `[n, dim]`, of unit length."""
 
 Numbers = npt.NDArray[np.int64]
+Cosines = npt.NDArray[np.float32]
 
 BLOCK = 2048
 """Rows of a block: a product of two is 16 MiB."""
 
-PAIRS = pa.schema(
-    [("a", pa.string()), ("b", pa.string()), ("cosine", pa.float32()), ("exact", pa.bool_())]
-)
-GROUPS = pa.schema([("group", pa.int64()), ("id", pa.string()), ("path", pa.string())])
+Rank = Callable[[Picture], tuple[float | str, ...]]
+
+KEEP: dict[str, tuple[str, Rank]] = {
+    "best": (
+        "most pixels, then least compressed, then oldest",
+        lambda it: (-it.pixels, -(it.size or 0), it.changed or 0, it.path),
+    ),
+    "oldest": ("oldest, then most pixels", lambda it: (it.changed or 0, -it.pixels, it.path)),
+    "newest": ("newest, then most pixels", lambda it: (-(it.changed or 0), -it.pixels, it.path)),
+    "first": ("first by path", lambda it: (it.path,)),
+}
+"""Rules of which image of a group to keep, in words and as an order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """An image that another stands for; `exact` where their files have the same bytes."""
+
+    picture: Picture
+    cosine: float
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """An image to keep and its copies, most alike first: each is similar to the one to keep."""
+
+    keep: Picture
+    copies: list[Copy]
+
+    @property
+    def spare(self) -> int:
+        """Bytes that the copies take, as far as those are known."""
+        return sum(copy.picture.size or 0 for copy in self.copies)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two images whose cosine reaches the threshold; of exact copies, with the first of them."""
+
+    a: Picture
+    b: Picture
+    cosine: float
+    exact: bool
 
 
 @dataclass(frozen=True)
 class Found:
-    """What there was: images with vectors, pairs of them, groups that the pairs join them to, and
-    the images in groups."""
+    """What there was: images with vectors, groups, and files that are not there any more."""
 
     images: int
-    pairs: int
-    groups: int
-    grouped: int
+    groups: list[Group]
+    missing: int
+
+    @property
+    def copies(self) -> int:
+        return sum(len(group.copies) for group in self.groups)
+
+    @property
+    def spare(self) -> int:
+        return sum(group.spare for group in self.groups)
 
 
-def find(collection: Collection, threshold: float, output: Folder) -> Found:
-    """Write `pairs.parquet` and `groups.parquet` of a collection's duplicates.
+def find(
+    collection: Collection,
+    threshold: float,
+    rule: str = "best",
+    each_pair: Callable[[list[Pair]], None] = lambda pairs: None,
+) -> Found:
+    """A collection's duplicates, in groups that do not chain.
 
-    Files with the same bytes are one image in the search, and each is a pair with the first of
-    them, whatever the threshold: a thousand copies are 999 pairs, not half a million. Vectors are
-    kept on disk and mapped; memory holds the ids, and products of blocks one at a time.
+    Images are taken in the order of the rule. One that is similar to none before it that is kept is
+    kept; any other is a copy of the one of those that it is most like (leader clustering). So
+    whatever one deletes has a similar image among what stays, which single linkage does not
+    promise, and it takes no more than one product of all pairs. Files with the same bytes are one
+    image in the search, and copies at any threshold. Files that are gone are left out: they cannot
+    be kept.
+
+    Args:
+        collection: what to look through.
+        threshold: least cosine.
+        rule: of `KEEP`.
+        each_pair: is called with the pairs that reach it, a block's at a time.
 
     Raises:
         OutputError: the collection holds nothing, or what different models made.
     """
     dim = collection.made().card.embedding_dim
     with tempfile.TemporaryDirectory() as scratch:
-        images = _Images(Path(scratch) / "vectors", dim)
-        groups = _Groups()
-        pairs = 0
-        with pq.ParquetWriter(Path(scratch) / "pairs", PAIRS, compression="zstd") as writer:
+        read = Path(scratch) / "read"
+        found, missing = _read(collection, read)
+        order = sorted(range(len(found)), key=lambda n: KEEP[rule][1](found[n]))
+        ranked = [found[n] for n in order]
+        first_of = _first_of(ranked)  # [n]: of the files with the same bytes, in rank
+        firsts = np.flatnonzero(first_of == np.arange(len(ranked)))  # [u]
+        vectors = _gathered(read, Path(scratch) / "ranked", np.array(order, np.int64)[firsts], dim)
+        each_pair(
+            [
+                Pair(ranked[first], ranked[n], 1.0, exact=True)
+                for n, first in enumerate(first_of.tolist())
+                if first != n
+            ]
+        )
+        leader = np.full(len(firsts), -1, np.int64)
+        likeness = np.full(len(firsts), -np.inf, np.float32)
+        for a, b, cosines in pairs_above(threshold, vectors):
+            _lead(leader, likeness, a, b, cosines)
+            each_pair(
+                [
+                    Pair(ranked[firsts[i]], ranked[firsts[j]], cosine, exact=False)
+                    for i, j, cosine in zip(a, b, cosines.tolist(), strict=True)
+                ]
+            )
+    place = np.zeros(len(ranked), np.int64)
+    place[firsts] = np.arange(len(firsts))
+    groups: dict[int, list[Copy]] = {}
+    for n, picture in enumerate(ranked):
+        unique = place[first_of[n]]
+        kept = firsts[leader[unique]] if leader[unique] >= 0 else firsts[unique]
+        if kept != n:
+            cosine = float(likeness[unique]) if leader[unique] >= 0 else 1.0
+            exact = picture.sha256 == ranked[kept].sha256
+            groups.setdefault(int(kept), []).append(Copy(picture, cosine, exact))
+    return Found(len(found), [_group(ranked[n], of) for n, of in groups.items()], missing)
 
-            def write(a: Numbers, b: Numbers, cosines: npt.NDArray[np.float32]) -> None:
-                nonlocal pairs
-                pairs += len(a)
-                exact = np.fromiter(
-                    (images.sha256[i] == images.sha256[j] for i, j in zip(a, b, strict=True)),
-                    np.bool_,
-                )
-                columns = [[images.ids[i] for i in side] for side in (a, b)]
-                writer.write_table(pa.table([*columns, cosines, exact], schema=PAIRS))
-                for i, j in zip(a.tolist(), b.tolist(), strict=True):
-                    groups.join(i, j)
 
-            for rows, vectors in collection.vectors():
-                copies = images.add(rows, vectors)  # [k, 2]
-                if len(copies):
-                    write(copies[:, 0], copies[:, 1], np.ones(len(copies), np.float32))
-            firsts = np.array(images.firsts, np.int64)  # [u]
-            for a, b, cosines in pairs_above(threshold, images.mapped()):
-                write(firsts[a], firsts[b], cosines)
-        written = np.memmap(Path(scratch) / "pairs", np.uint8, "r")
-        output.put("pairs.parquet", written.data)
-    members = groups.members()
-    columns = [
-        [number for number, group in enumerate(members) for _ in group],
-        [images.ids[i] for group in members for i in group],
-        [images.paths[i] for group in members for i in group],
-    ]
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns, schema=GROUPS), sink)
-    output.put("groups.parquet", memoryview(sink.getvalue()))
-    return Found(len(images.ids), pairs, len(members), sum(map(len, members)))
+def against(collection: Collection, other: Collection, threshold: float) -> Found:
+    """A collection's images that another has: each a copy of the most similar one there.
+
+    Raises:
+        OutputError: one holds nothing, or different models made them.
+    """
+    mine, theirs = collection.made(), other.made()
+    if mine.digest != theirs.digest:
+        raise OutputError(
+            f"{collection.folder.url} holds vectors of {difference(mine, theirs)}, as "
+            f"{other.folder.url} does: they cannot be compared"
+        )
+    dim = mine.card.embedding_dim
+    with tempfile.TemporaryDirectory() as scratch:
+        own, there = Path(scratch) / "own", Path(scratch) / "other"
+        (new, gone), (old, lost) = _read(collection, own), _read(other, there)
+        left, right = _mapped(own, len(new), dim), _mapped(there, len(old), dim)
+        best = np.full(len(new), -1, np.int64)
+        likeness = np.full(len(new), -np.inf, np.float32)
+        for top in range(0, len(new), BLOCK):
+            rows = slice(top, top + BLOCK)
+            for first in range(0, len(old), BLOCK):
+                cosines = left[rows] @ right[first : first + BLOCK].T  # [r, c]
+                nearest = cosines.argmax(axis=1)
+                value = cosines[np.arange(len(cosines)), nearest]
+                better = value > likeness[rows]
+                best[rows][better] = first + nearest[better]
+                likeness[rows][better] = value[better]
+    same = {picture.sha256: n for n, picture in enumerate(old)}
+    groups: dict[int, list[Copy]] = {}
+    for n, picture in enumerate(new):
+        exact = picture.sha256 in same
+        if exact or likeness[n] >= threshold:
+            kept = same[picture.sha256] if exact else int(best[n])
+            if old[kept].path == picture.path:
+                continue  # both collections have this very file
+            cosine = 1.0 if exact else float(likeness[n])
+            groups.setdefault(kept, []).append(Copy(picture, cosine, exact))
+    return Found(len(new), [_group(old[n], of) for n, of in groups.items()], gone + lost)
 
 
-def pairs_above(
-    threshold: float, vectors: Vectors
-) -> Iterator[tuple[Numbers, Numbers, npt.NDArray[np.float32]]]:
+def pairs_above(threshold: float, vectors: Vectors) -> Iterator[tuple[Numbers, Numbers, Cosines]]:
     """All pairs of rows whose product reaches the threshold, the lower row first.
 
     Args:
@@ -99,6 +198,7 @@ def pairs_above(
 
     Yields:
         Numbers of the lower rows `[k]`, of the higher rows `[k]`, and cosines `[k]`, of a block.
+        The pairs within a block of rows come before those with later rows.
     """
     for top in range(0, len(vectors), BLOCK):
         rows = np.array(vectors[top : top + BLOCK])  # [r, dim]
@@ -112,64 +212,62 @@ def pairs_above(
             yield top + a, left + b, cosines[a, b]
 
 
-class _Images:
-    """The images of a collection, by number, and a vector for each that is no copy of another."""
+def _lead(leader: Numbers, likeness: Cosines, a: Numbers, b: Numbers, cosines: Cosines) -> None:
+    """Take in pairs of a block, sorted by `a`: each `b` follows the `a` it is most like, if that
+    itself follows nobody.
 
-    def __init__(self, file: Path, dim: int) -> None:
-        self._file = file
-        self._dim = dim
-        self._first: dict[str, int] = {}
-        self.ids: list[str] = []
-        self.paths: list[str] = []
-        self.sha256: list[str] = []
-        self.firsts: list[int] = []
-
-    def add(self, rows: pa.Table, vectors: Vectors) -> Numbers:
-        """Take in rows and their vectors `[n, dim]`; pairs of first and copy, `[k, 2]`."""
-        start = len(self.ids)
-        self.ids += rows["id"].to_pylist()
-        self.paths += rows["path"].to_pylist()
-        self.sha256 += rows["sha256"].to_pylist()
-        fresh, copies = [], []
-        for number in range(start, len(self.ids)):
-            first = self._first.setdefault(self.sha256[number], number)
-            if first == number:
-                fresh.append(number)
-            else:
-                copies.append((first, number))
-        self.firsts += fresh
-        with self._file.open("ab") as file:
-            file.write(vectors[np.array(fresh, np.int64) - start].tobytes())
-        return np.array(copies, np.int64).reshape(-1, 2)  # [k, 2]
-
-    def mapped(self) -> Vectors:
-        """The vectors of the firsts, `[u, dim]`."""
-        if not self.firsts:
-            return np.empty((0, self._dim), np.float32)
-        return np.memmap(self._file, np.float32, "r").reshape(-1, self._dim)  # [u, dim]
+    Whether an `a` does is known: by the pairs before, as those of its block with itself come first.
+    """
+    ends = np.flatnonzero(np.diff(a, append=-1)) + 1
+    start = 0
+    for end in ends.tolist():
+        if leader[a[start]] < 0:
+            followers, likes = b[start:end], cosines[start:end]
+            closer = likes > likeness[followers]
+            leader[followers[closer]] = a[start]
+            likeness[followers[closer]] = likes[closer]
+        start = end
 
 
-class _Groups:
-    """Images that pairs join, directly or through others."""
+def _group(keep: Picture, copies: list[Copy]) -> Group:
+    return Group(keep, sorted(copies, key=lambda it: (-it.cosine, it.picture.path)))
 
-    def __init__(self) -> None:
-        self._parent: dict[int, int] = {}
 
-    def join(self, a: int, b: int) -> None:
-        a, b = self._root(a), self._root(b)
-        self._parent[max(a, b)] = min(a, b)
+def _read(collection: Collection, file: Path) -> tuple[list[Picture], int]:
+    """The images that are there, their vectors written to a file; and how many are not."""
+    found: list[Picture] = []
+    missing = 0
+    with file.open("wb") as vectors_of:
+        for rows, vectors in collection.vectors("width", "height"):
+            there = []
+            for n, picture in enumerate(pictures(rows.to_pylist())):
+                if picture.missing:
+                    missing += 1
+                else:
+                    found.append(picture)
+                    there.append(n)
+            vectors_of.write(vectors[np.array(there, np.int64)].tobytes())
+    return found, missing
 
-    def members(self) -> list[list[int]]:
-        """Groups in the order of their first images, each in order."""
-        groups: dict[int, list[int]] = {}
-        for number in sorted(self._parent):
-            groups.setdefault(self._root(number), []).append(number)
-        return list(groups.values())
 
-    def _root(self, number: int) -> int:
-        parent = self._parent
-        parent.setdefault(number, number)
-        while parent[number] != number:
-            parent[number] = parent[parent[number]]
-            number = parent[number]
-        return number
+def _first_of(ranked: Sequence[Picture]) -> Numbers:
+    """The rank of the first with the same bytes, of each, `[n]`."""
+    seen: dict[str | None, int] = {}
+    return np.array([seen.setdefault(it.sha256, n) for n, it in enumerate(ranked)], np.int64)
+
+
+def _mapped(file: Path, rows: int, dim: int) -> Vectors:
+    if not rows:
+        return np.empty((0, dim), np.float32)
+    return np.memmap(file, np.float32, "r").reshape(rows, dim)  # [n, dim]
+
+
+def _gathered(file: Path, to: Path, order: Numbers, dim: int) -> Vectors:
+    """The rows of a file of vectors in an order, mapped from another."""
+    if not len(order):
+        return np.empty((0, dim), np.float32)
+    vectors = np.memmap(file, np.float32, "r").reshape(-1, dim)  # [n, dim]
+    with to.open("wb") as written:
+        for start in range(0, len(order), BLOCK):
+            written.write(vectors[order[start : start + BLOCK]].tobytes())
+    return _mapped(to, len(order), dim)

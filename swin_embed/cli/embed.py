@@ -21,6 +21,9 @@ from swin_embed.batch.recipe import Dtype, Recipe, Row
 from swin_embed.batch.sources import Source, find, total
 from swin_embed.cli import engine
 
+PART_ROWS = 1024
+"""Rows of a part, unless somebody says."""
+
 
 @dataclass
 class Summary:
@@ -80,7 +83,7 @@ class Summary:
 @click.option(
     "--part-rows",
     type=click.IntRange(min=1),
-    default=1024,
+    default=PART_ROWS,
     show_default=True,
     metavar="N",
     help="rows of a part, which is as many as a kill can cost",
@@ -115,7 +118,7 @@ def command(
         with collection.folder.alone(), _engine(settings, where, address) as made_by:
             recipe = Recipe(made_by.card, made_by.digest, dtype, normalized=normalize)
             collection.admit(recipe)
-            summary = _embed(made_by, found, collection, recipe, form, part_rows)
+            summary = into(collection, made_by, found, recipe, form, part_rows)
     except KeyboardInterrupt:
         console.complain("interrupted; the same command goes on from here")
         return console.INTERRUPTED
@@ -132,13 +135,13 @@ def command(
     return console.PARTLY if summary.rows_failed or summary.broken_sources else 0
 
 
-def _embed(
+def into(
+    collection: Collection,
     made_by: job.Engine,
     found: Sequence[Source],
-    collection: Collection,
     recipe: Recipe,
-    form: Format,
-    part_rows: int,
+    form: Format = "parquet",
+    part_rows: int = PART_ROWS,
 ) -> Summary:
     """Embed the images of the sources that are not in the collection yet."""
     summary = Summary(collection.folder.url, recipe.card.name, recipe.digest)

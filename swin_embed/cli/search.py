@@ -1,4 +1,4 @@
-"""`swin-embed search DIR IMAGE`: the nearest images of a collection."""
+"""`swin-embed search DIR IMAGE...`: the nearest images of a collection."""
 
 import json
 import math
@@ -6,18 +6,22 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
+import numpy as np
 
 from service.engine.embedder import unit_length
+from service.settings import Settings
+from service.types import Vector
 from swin_embed.batch import sheet, sources
-from swin_embed.batch.collection import Collection
 from swin_embed.batch.errors import OutputError
 from swin_embed.batch.search import Index
+from swin_embed.batch.text import plain
 from swin_embed.cli import engine
+from swin_embed.cli.opening import matching, opened
 
 
 @click.command
 @click.argument("collection", metavar="DIR")
-@click.argument("image")
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="how many")
 @click.option("--exact", is_flag=True, help="compare with every vector")
 @click.option(
@@ -30,41 +34,54 @@ from swin_embed.cli import engine
     help="where the index is (default: DIR/search)",
 )
 @click.option("--json", "as_json", is_flag=True, help="print the hits as JSON")
+@click.option("-0", "--null", is_flag=True, help="print the paths alone, each ended by a NUL byte")
 @engine.options
 def command(
     collection: str,
-    image: str,
+    images: tuple[str, ...],
     k: int,
     exact: bool,
     html: Path | None,
     index: Path | None,
     as_json: bool,
+    null: bool,
     model: str | None,
     device: str | None,
 ) -> None:
-    """Find the images in DIR, which swin-embed wrote, nearest to IMAGE, a path or URL."""
-    embedded = Collection.at(collection)
+    """Find the images in DIR nearest to IMAGE, a path or URL.
+
+    DIR is what swin-embed wrote, or a folder of images. Of several IMAGEs, what is nearest to all
+    of them together (to the mean of their vectors). A line is a cosine, a tab and a path.
+
+    The model is the one that made the vectors of DIR: the file that --model or SWIN_MODEL names, or
+    one of that digest beside it.
+    """
+    settings = engine.settings(model, device)
+    embedded = opened(collection, settings)
     folder = embedded.folder
     if index is None and not folder.local:
         raise OutputError(f"{folder.url} is not on this machine: say where its index goes, --index")
-    query = sources.read(image)
-    recipe = embedded.made()
-    settings = engine.settings(model, device)
-    with engine.started(settings) as embedder:
-        if embedder.model.digest != recipe.digest:
-            raise OutputError(
-                f"{folder.url} holds vectors of {recipe.card.name} ({recipe.digest[:12]}), and "
-                f"--model is {embedder.card.name} ({embedder.model.digest[:12]})"
-            )
-        (future,) = embedder.submit([query], math.inf)
-        vector = unit_length(future.result().vector)
+    queries = [sources.read(image) for image in images]
+    vector = _mean(queries, matching(embedded.made(), settings, folder.url))
     found = Index.of(embedded, index or Path(folder.path) / "search")
     hits = found.nearest(vector, k, exact=exact)
     if as_json:
         click.echo(json.dumps([asdict(hit) for hit in hits]))
+    elif null:
+        click.echo("".join(f"{hit.path}\0" for hit in hits), nl=False)
     else:
         for hit in hits:
-            click.echo(f"{hit.cosine:.4f}  {hit.path}")
+            click.echo(f"{sheet.cosine(hit.cosine)}\t{plain(hit.path)}")
     if html:
-        html.write_text(sheet.page(query, image, hits, folder.url, settings.max_image_pixels))
+        page = sheet.hits(
+            list(zip(queries, images, strict=True)), hits, folder.url, settings.max_image_pixels
+        )
+        html.write_text(page, "utf-8")
         click.echo(f"{html} is the contact sheet", err=True)
+
+
+def _mean(images: list[bytes], settings: Settings) -> Vector:
+    """The mean direction of images' vectors, float32 `[dim]`, of unit length."""
+    with engine.started(settings) as embedder:
+        vectors = [unit_length(it.result().vector) for it in embedder.submit(images, math.inf)]
+    return unit_length(np.mean(vectors, axis=0, dtype=np.float32))

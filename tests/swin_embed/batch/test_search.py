@@ -108,6 +108,7 @@ def test_an_image_finds_itself_and_a_sheet_shows_it(photos, tmp_path, artifact, 
     assert len(hits) == 11
     text = page.read_text()
     assert text.count("<img") == 11
+    assert text.count('href="file://') == 2 * 12
     assert text.count("not readable any more") == 1
 
 
@@ -116,4 +117,35 @@ def test_another_models_vectors_are_not_searched(photos, tmp_path, artifact, cap
     main(["embed", str(photos), f"--output={output}", f"--model={artifact}"])
     other.write_bytes(artifact.read_bytes() + b"\x0a\x00")
     assert main(["search", str(output), str(photos / "07.png"), f"--model={other}"]) == 1
-    assert "--model is" in capsys.readouterr().err
+    assert "name it with --model" in capsys.readouterr().err
+
+
+def test_several_queries_find_what_is_near_all_and_a_pipe_can_read_it(
+    photos, tmp_path, artifact, capsys, expected
+):
+    output = tmp_path / "out"
+    main(["embed", str(photos), f"--output={output}", f"--model={artifact}"])
+    queries = [photos / "07.png", photos / "08.png"]
+    capsys.readouterr()
+    names = [str(query) for query in queries]
+    assert main(["search", str(output), *names, "-k3", "--exact", f"--model={artifact}"]) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    mean = sum(expected(*(query.read_bytes() for query in queries)))
+    mean /= np.linalg.norm(mean)
+    for cosine, path in lines:
+        (vector,) = expected((photos / path).read_bytes())
+        assert float(cosine) == pytest.approx(vector @ mean, abs=1e-4)
+    assert len(lines) == 3
+
+
+def test_the_model_that_made_a_collection_is_found_beside_the_one_that_is_named(
+    photos, tmp_path, artifact, capsys
+):
+    output, models = tmp_path / "out", tmp_path / "models"
+    models.mkdir()
+    (models / "made.onnx").write_bytes(artifact.read_bytes())
+    other = models / "other.onnx"
+    other.write_bytes(artifact.read_bytes() + b"\x0a\x00")
+    main(["embed", str(photos), f"--output={output}", f"--model={artifact}"])
+    assert main(["search", str(output), str(photos / "07.png"), f"--model={other}"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith("07.png")

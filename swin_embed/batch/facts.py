@@ -1,0 +1,63 @@
+"""What is known of a collection's images beside their vectors: size, age, whether it is there."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+WITHIN = re.compile(r".*\.(parquet#\d+|(tar|tar\.gz|tgz)/.+)", re.IGNORECASE | re.DOTALL)
+"""Paths of images within a shard or table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image of a collection.
+
+    Attributes:
+        sha256: of its bytes; None where it could not be read.
+        pixels: width times height; 0 where it has an error.
+        size: bytes of its file; None where it is no file of this machine.
+        changed: when the file was changed, in seconds since 1970; None likewise.
+        missing: whether it is a file of this machine that is not there any more.
+    """
+
+    id: str
+    path: str
+    sha256: str | None
+    width: int
+    height: int
+    size: int | None
+    changed: float | None
+    missing: bool
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+
+def pictures(rows: Iterable[dict[str, object]]) -> list[Picture]:
+    """The images of a collection's rows, as their files are now."""
+    return [_picture(**row) for row in rows]  # type: ignore[arg-type]  # as the schema has them
+
+
+def _picture(
+    id: str,  # noqa: A002 - the column's name
+    path: str,
+    sha256: str | None,
+    width: int | None,
+    height: int | None,
+) -> Picture:
+    size = changed = None
+    missing = False
+    if is_file(path):
+        try:
+            found = Path(path).stat()
+            size, changed = found.st_size, found.st_mtime
+        except (OSError, ValueError):
+            missing = True
+    return Picture(id, path, sha256, width or 0, height or 0, size, changed, missing)
+
+
+def is_file(path: str) -> bool:
+    """Whether a path names a file of this machine, not an image within one or elsewhere."""
+    return path.startswith("/") and WITHIN.fullmatch(path) is None
