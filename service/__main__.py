@@ -44,6 +44,7 @@ def serve(settings: Settings) -> int:
     from service.engine import memory, resources
     from service.server import server
 
+    logger.info(logs.limits(settings))
     memory.lay_out_heaps(resources.usable_cores())
     faulthandler.enable()  # a crash in native code then says in which thread, and where
     sys.setswitchinterval(resources.SWITCH_S)

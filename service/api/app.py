@@ -74,7 +74,7 @@ def create_app(
         redirect_slashes=False,  # the host that a client names is not ours to send it to
         docs_url=None,  # api/docs.py serves it without a third host
         redoc_url=None,
-        telemetry=traces.CONFIG,
+        telemetry=traces.telemetry(),
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     app.state.service = service

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from service.api.open_inference import PREFIX
-from service.api.state import request_state, service_state
+from service.api.state import Refusal, request_state, service_state
 from service.errors import (
     ClientLeft,
     InternalError,
@@ -45,6 +45,7 @@ def error_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """`{"error": {"message", "type", "param", "code"}}`, or `{"error": message}` at `/v2`."""
+    request_state(request).refusal = Refusal(code, param, message)
     if f"{request.scope['path']}/".startswith(f"{PREFIX}/"):
         body = orjson.dumps({"error": f"{param}: {message}" if param else message})
     else:

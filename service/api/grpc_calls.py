@@ -10,8 +10,9 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from service.api import auth
-from service.api.middleware import log_request, request_id, server_timing
-from service.api.state import RequestState, ServiceState
+from service.api.middleware import request_id, server_timing
+from service.api.request_log import log_request
+from service.api.state import Refusal, RequestState, ServiceState
 from service.errors import ClientLeft, InternalError, InvalidRequest, NotReady, ServiceError
 
 DOOR = "open_inference_grpc"
@@ -78,6 +79,7 @@ def observed(
             failure = error if isinstance(error, ServiceError) else _unforeseen(error)
             status = failure.status
             service.metrics.observe_rejection(failure.code)
+            state.refusal = Refusal(failure.code, failure.param, failure.message)
             message = f"{failure.param}: {failure.message}" if failure.param else failure.message
             context.set_trailing_metadata((("x-request-id", identifier),))
             await context.abort(STATUS[status], message)
@@ -86,7 +88,7 @@ def observed(
             service.metrics.in_flight.dec()
             seconds = time.perf_counter() - started
             service.metrics.observe_request(DOOR, "POST", status, seconds, identifier)
-            log_request(state, DOOR, status, seconds)
+            log_request(state, "POST", {"http.route": method.__name__}, DOOR, status, seconds)
         trailers = [("x-request-id", identifier)]
         if state.stages:
             trailers.append(("server-timing", server_timing(state.stages)))

@@ -1,7 +1,6 @@
 """What every request passes, as plain ASGI: it is named, counted, timed, its body bounded."""
 
 import asyncio
-import logging
 import random
 import re
 import time
@@ -11,17 +10,14 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import errors
+from service.api.request_log import log_request, trace_attributes
 from service.api.state import KEY, RequestState, request_state
 from service.errors import NotReady, RequestTooLarge, UnsupportedMediaType
+from service.observability import traces
 from service.observability.metrics import Metrics
 
 REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 """An identifier that a client may choose: nothing that could break a header or a log line."""
-
-QUIET = {"docs", "health", "metrics", "playground"}
-"""Doors whose requests are logged at debug level only: probes, scrapes, files of pages."""
-
-logger = logging.getLogger(__name__)
 
 
 class RequestLog:
@@ -48,6 +44,7 @@ class RequestLog:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 own = {b"x-request-id": identifier, b"x-content-type-options": "nosniff"}
+                traces.describe(trace_attributes(state))
                 if state.embedder is not None:
                     own[b"x-model-digest"] = state.embedder.model.digest
                 if state.stages:
@@ -64,10 +61,12 @@ class RequestLog:
             await self._app(scope, receive, watched)
         finally:
             self._metrics.in_flight.dec()
-            tags = getattr(scope.get("route"), "tags", None) or ["none"]
             seconds = time.perf_counter() - started
-            self._metrics.observe_request(tags[0], scope["method"], status, seconds, identifier)
-            log_request(state, tags[0], status, seconds)
+            route = scope.get("route")
+            door = (getattr(route, "tags", None) or ["none"])[0]
+            self._metrics.observe_request(door, scope["method"], status, seconds, identifier)
+            where = {"url.path": scope["path"]} if route is None else {"http.route": route.path}
+            log_request(state, scope["method"], where, door, status, seconds)
 
 
 def request_id(given: str) -> str:
@@ -80,27 +79,6 @@ def request_id(given: str) -> str:
 def server_timing(stages: dict[str, float]) -> str:
     """Seconds by stage as a `Server-Timing` header, which has milliseconds."""
     return ", ".join(f"{stage};dur={seconds * 1000:.3f}" for stage, seconds in stages.items())
-
-
-def log_request(state: RequestState, door: str, status: int, seconds: float) -> None:
-    """One line for an answered request, of quiet doors only at debug level.
-
-    Nothing of it is the client's own text but the request id, whose characters are harmless.
-    """
-    level = logging.DEBUG if door in QUIET else logging.INFO
-    if not logger.isEnabledFor(level):
-        return
-    fields = {
-        "request_id": state.id,
-        "door": door,
-        "status": status,
-        "images": state.images,
-        "bytes": state.received,
-        "seconds": round(seconds, 6),
-    }
-    fields |= {f"{stage}_s": round(seconds, 6) for stage, seconds in state.stages.items()}
-    line = " ".join(f"{name}={value}" for name, value in fields.items())
-    logger.log(level, "answered %s", line, extra={"fields": fields})
 
 
 class ShutdownResponse:

@@ -35,6 +35,15 @@ class ServiceState:
     fetcher: "Fetcher | None" = None
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """An error that a client was answered with: its code, the part at fault, and its words."""
+
+    code: str
+    param: str | None
+    message: str
+
+
 @dataclass
 class RequestState:
     """What is known of a request, for its answer's headers, the log and the metrics.
@@ -45,6 +54,7 @@ class RequestState:
         images: how many there are in it.
         embedder: the one that embeds them.
         stages: seconds in each stage, of the image that was longest in it.
+        refusal: why it gets an error for an answer, where it does.
         due: when its answer is due, on the monotonic clock.
         abandon: ends the work for it; there while its connection may be lost without harm.
     """
@@ -54,6 +64,7 @@ class RequestState:
     images: int = 0
     embedder: Embedder | None = None
     stages: dict[str, float] = field(default_factory=dict)
+    refusal: Refusal | None = None
     due: float | None = None
     abandon: Callable[[], None] | None = None
 

@@ -102,8 +102,7 @@ class Lifecycle:
         self._watch(self._embedder)
         if self.phase is Phase.STARTING:
             self.phase = Phase.SERVING
-            self._metrics.observe_start()
-            logger.info("ready")
+            logger.info("ready in %.1f s", self._metrics.observe_start())
 
     def _watch(self, embedder: Embedder) -> None:
         """Have the metrics tell of an embedder that begins to serve."""
@@ -155,7 +154,9 @@ class Lifecycle:
                 new = await self._make()
             except Exception as error:
                 self._metrics.observe_reload(succeeded=False)
-                logger.error("still serving %s: %s", old.model.digest, error)
+                logger.error(
+                    "not reloaded, still serving %s: %s", placement.title(old.model), error
+                )
                 raise ReloadFailed(f"the old model is still served: {error}") from error
             if self.phase is not Phase.SERVING:
                 await self._close(new)
@@ -164,7 +165,10 @@ class Lifecycle:
             await self._introduce(new)
             self._watch(new)
             self._metrics.observe_reload(succeeded=True)
-            logger.info("serving %s instead of %s", new.model.digest, old.model.digest)
+            logger.info(
+                "reloaded: serving %s instead of %s",
+                *(placement.title(new.model), placement.title(old.model)),
+            )
             await self._close(old)
             del old
             await asyncio.to_thread(memory.give_back)
@@ -177,7 +181,9 @@ class Lifecycle:
     async def _reload_quietly(self) -> None:
         try:
             await self.reload()
-        except (NotReady, ReloadFailed) as error:
+        except ReloadFailed:
+            pass  # which `reload` has told
+        except NotReady as error:
             logger.warning("not reloaded: %s", error)
 
     def drain(self) -> None:

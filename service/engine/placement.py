@@ -54,8 +54,8 @@ def load(settings: Settings, *, lone_runs: bool = True) -> Loaded:
         loaded, lanes = on_cpu(settings.model, plan)
     card = loaded.card
     logger.info(
-        "%s (%s, %s) on %s: %d streams of %d threads, %d for a lone run, batches of up to %d",
-        *(card.name, card.architecture, card.precision, ", ".join(chosen)),
+        "%s on %s: streams=%d threads=%d, of a lone run %d, images a run up to %d",
+        *(title(loaded), ", ".join(chosen)),
         *(plan.streams, plan.threads_per_stream, plan.lone_threads, plan.max_batch_size),
     )
     if not card.pretrained:
@@ -65,6 +65,11 @@ def load(settings: Settings, *, lone_runs: bool = True) -> Loaded:
             card.weights.source,
         )
     return Loaded(loaded, lanes, plan.max_batch_size, plan.decode_threads, on_gpu)
+
+
+def title(model: ModelInfo) -> str:
+    """A model's name, precision and the beginning of its file's SHA-256, for the log."""
+    return f"{model.card.name} {model.card.precision} {model.digest[:12]}"
 
 
 def on_cpu(path: Path | None, plan: Plan) -> tuple[Model, list[Lane]]:

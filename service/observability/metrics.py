@@ -38,6 +38,7 @@ class Metrics(Observer):
     """The metrics of one process, in a registry of their own; `page` is what Prometheus is told."""
 
     def __init__(self) -> None:
+        self._made_at = time.time()
         self.registry = registry = CollectorRegistry()
         self.page: Collector = registry
         ProcessCollector(registry=registry)
@@ -133,11 +134,15 @@ class Metrics(Observer):
         self.engine = EngineMetrics(registry)
         self._ready = Gauge("swin_ready", "1 when the service takes requests", registry=registry)
 
-    def observe_start(self) -> None:
-        """Note that the service takes requests for the first time."""
-        began = self.registry.get_sample_value("process_start_time_seconds")
-        if began is not None:  # where there is a /proc
-            self._start_duration.set(time.time() - began)
+    def observe_start(self) -> float:
+        """Note that the service takes requests for the first time; seconds since its process began.
+
+        Where there is no /proc, since this was made.
+        """
+        began = self.registry.get_sample_value("process_start_time_seconds") or self._made_at
+        seconds = time.time() - began
+        self._start_duration.set(seconds)
+        return seconds
 
     def watch_ready(self, ready: Callable[[], bool]) -> None:
         """Read readiness whenever Prometheus asks."""

@@ -1,15 +1,19 @@
 """OpenTelemetry spans, where `OTEL_EXPORTER_OTLP_ENDPOINT` says where to send them.
 
 FastAPI makes the span of each request and takes up the caller's trace; this adds one a stage.
-The exporter comes with the `tracing` extra. Without an endpoint no span is made.
+The exporter comes with the `tracing` extra. Without an endpoint no span is made. With
+OTEL_METRICS_EXPORTER=otlp metrics go there too, though Prometheus has them.
 """
 
+import os
 import time
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
+
+from model_export import __version__
 
 STAGES = ("decode", "queue", "inference")
 
@@ -20,14 +24,32 @@ def _is_probe(scope: MutableMapping[str, Any]) -> bool:
     return scope["path"] == "/metrics" or "/health/" in scope["path"]
 
 
-CONFIG: TelemetryConfig = {
-    "auto_configure": True,
-    "metrics": False,  # Prometheus has them
-    "logs": False,
-    "operation_spans": False,
-    "exclude": _is_probe,
-}
-"""For `FastAPI(telemetry=)`."""
+def telemetry() -> TelemetryConfig:
+    """For `FastAPI(telemetry=)`: traces where there is an endpoint, metrics only if asked for."""
+    os.environ.setdefault("OTEL_SERVICE_NAME", "swin-embed")
+    given = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    if "service.version=" not in given:
+        attributes = [given] if given else []
+        attributes.append(f"service.version={__version__}")
+        os.environ["OTEL_RESOURCE_ATTRIBUTES"] = ",".join(attributes)
+    return {
+        "auto_configure": True,
+        "metrics": os.environ.get("OTEL_METRICS_EXPORTER") == "otlp",
+        "logs": False,
+        "operation_spans": False,
+        "exclude": _is_probe,
+    }
+
+
+def trace_id() -> str | None:
+    """The present trace's id in hexadecimal, if there is a trace."""
+    context = trace.get_current_span().get_span_context()
+    return trace.format_trace_id(context.trace_id) if context.is_valid else None
+
+
+def describe(attributes: Mapping[str, str | int]) -> None:
+    """Add attributes to the present request's span."""
+    trace.get_current_span().set_attributes(attributes)
 
 
 def record(stages: Mapping[str, float]) -> None:

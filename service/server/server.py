@@ -153,6 +153,7 @@ def exit_status(failure: Exception | None) -> int:
         Exception: the failure, if it is a bug.
     """
     if failure is None:
+        logger.info("stopped")
         return 0
     if not isinstance(failure, ArtifactError | DeviceError | EngineError | StartError):
         raise failure
