@@ -15,7 +15,7 @@ PRECISION ?= fp32
 SWIN_MODEL ?= models/$(NAME).onnx
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-peers bench-graph setup setup-clients setup-scale setup-torch proto serve train evaluate test test-all lint format hostile soak faults overload export lock clean
+.PHONY: help bench bench-peers bench-graph setup setup-clients setup-scale setup-torch proto serve train evaluate test test-all lint format hostile soak faults alerts overload export lock clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -156,6 +156,9 @@ soak: $(VENV)/.plots $(SWIN_MODEL) ## mixed traffic for long [MINUTES=10]
 faults: $(VENV)/.dev $(SWIN_MODEL) ## processes killed, hung and stopped at bad moments
 	@$(BIN)/python -m tests.faults --model $(SWIN_MODEL)
 	@$(BIN)/python -m tests.faults.stop --model $(SWIN_MODEL)
+
+alerts: $(VENV)/.dev $(SWIN_MODEL) ## every alert fired once by a real Prometheus, 8 minutes
+	@$(BIN)/python -m tests.alerts --trained $(SWIN_MODEL)
 
 format: $(VENV)/.dev ## what ruff can mend by itself
 	@$(BIN)/ruff check --fix .

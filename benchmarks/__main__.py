@@ -1,13 +1,14 @@
-"""`python -m benchmarks PIECE... --models FILE...`: measure, and write docs/performance.md.
+"""`python -m benchmarks PIECE... --models FILE...`: measure, and print a table of each piece.
 
-Pieces can be run one at a time; each adds to benchmarks/results.json, from which the page is made.
+Pieces can be run one at a time; each adds to benchmarks/results.json, which git ignores, and
+replaces what that has of the same servers. With --page docs/performance.md is made from it.
 
     ceilings   the model alone, and with decoding, without HTTP
     served     the service at 1, 8, 16 and 32 clients, beside the ceilings of the same minutes and
                the peers named with --peers
     free       the service and its peers around a model that costs nothing
     photo      decoding a 12-megapixel photo
-    report     the page and its plots, from what was measured
+    report     nothing is measured; all tables so far
 """
 
 import argparse
@@ -42,15 +43,22 @@ def main() -> None:
     parser.add_argument(
         "--torch", type=Path, help="what benchmarks.torch_swin wrote, to be served beside fp32"
     )
+    parser.add_argument(
+        "--page", action="store_true", help="write docs/performance.md and its plot, which git has"
+    )
     options = parser.parse_args()
-    names = options.__dict__.pop("pieces")
+    names, page = options.__dict__.pop("pieces"), options.__dict__.pop("page")
     with tempfile.TemporaryDirectory() as folder:
         setup = pieces.Setup(
             folder=Path(folder), images=corpus.write(Path(folder)), **vars(options)
         )
         for name in names:
             if name in PIECES:
+                print(f"measuring: {name}", file=sys.stderr, flush=True)
                 results.add(name, PIECES[name](setup))
+        told = report.TABLES if "report" in names else names
+        print("\n".join(report.tables(results.read(), told)))
+    if page:
         report.write(results.read())
 
 

@@ -1,6 +1,6 @@
 """The measured part of docs/performance.md, between two marks; the rest of the page is by hand."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from benchmarks import plots
@@ -15,13 +15,20 @@ def write(measured: Mapping[str, Mapping[str, Any]]) -> None:
     """Put the tables of all pieces into the page."""
     if measured.get("served"):
         plots.draw(measured["served"], PLOT)
-    sections = [table(measured[piece]) for piece, table in TABLES.items() if measured.get(piece)]
+    sections = tables(measured, TABLES)
+    if measured.get("served"):
+        sections.append(f"![Images a second and p99 over clients]({PLOT.name})\n")
     page = PAGE.read_text() if PAGE.exists() else "# Performance\n"
     if BEGIN not in page:
         page = f"{page.rstrip()}\n\n{BEGIN}\n{END}\n"
     before, _, rest = page.partition(BEGIN)
     after = rest.partition(END)[2]
     PAGE.write_text(f"{before}{BEGIN}\n" + "\n".join(sections) + f"\n{END}{after}")
+
+
+def tables(measured: Mapping[str, Mapping[str, Any]], pieces: Iterable[str]) -> list[str]:
+    """The tables of these pieces, as far as they were measured."""
+    return [TABLES[piece](measured[piece]) for piece in pieces if measured.get(piece)]
 
 
 def _ceilings(models: Mapping[str, Mapping[str, float]]) -> str:
@@ -37,7 +44,7 @@ def _served(models: Mapping[str, Any]) -> str:
     lines = ["### Served: images/s, p50 / p99 in ms\n"]
     for precision, measured in models.items():
         rows = measured["servers"]
-        counts = list(next(iter(rows.values()))["clients"])
+        counts = sorted({count for row in rows.values() for count in row["clients"]}, key=int)
         columns = [f"{count} client{'s' if int(count) > 1 else ''}" for count in counts]
         columns += ["wrong answers", "ready, s", "resident, MB"]
         lines.append(f"| {precision} | {' | '.join(columns)} |")
@@ -45,7 +52,9 @@ def _served(models: Mapping[str, Any]) -> str:
         for name, row in rows.items():
             cells = [
                 f"{one['images_per_s']:.1f}, {one['p50_ms']:.0f} / {one['p99_ms']:.0f}"
-                for one in row["clients"].values()
+                if (one := row["clients"].get(count))
+                else "not measured"
+                for count in counts
             ]
             cells.append(str(sum(one["wrong"] for one in row["clients"].values())))
             cells += [f"{row['ready_s']:.1f}", f"{row['resident_mb']:.0f}"]
@@ -54,7 +63,6 @@ def _served(models: Mapping[str, Any]) -> str:
         for name, rate in measured["ceiling"].items():
             lines.append(f"Without HTTP, {name}: {rate:.1f} images/s, {1000 / rate:.0f} ms each.")
         lines.append("")
-    lines.append("![Images a second and p99 over clients](performance.png)")
     return "\n".join(lines) + "\n"
 
 

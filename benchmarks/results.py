@@ -13,7 +13,11 @@ def read() -> dict[str, Any]:
 
 
 def add(piece: str, measured: dict[str, Any]) -> None:
-    """Keep a piece's rows, in place of older ones of the same names."""
+    """Keep a piece's rows, in place of older ones of the same names; of servers, each by itself."""
     kept = read()
-    kept.setdefault(piece, {}).update(measured)
+    rows = kept.setdefault(piece, {})
+    for name, row in measured.items():
+        if isinstance(row, dict) and "servers" in row:
+            row = row | {"servers": rows.get(name, {}).get("servers", {}) | row["servers"]}
+        rows[name] = row
     FILE.write_text(json.dumps(kept, indent=1) + "\n")

@@ -41,7 +41,9 @@ def test_a_refusal_tells_why_and_which_image(client, lines):
     client.post("/embed", files=parts)
     (line,) = lines()
     assert line.levelno == logging.WARNING
-    assert line.getMessage().startswith("POST /embed 422 invalid_image files[1] (the JPEG is cut off")
+    assert line.getMessage().startswith(
+        "POST /embed 422 invalid_image files[1] (the JPEG is cut off"
+    )
     assert (line.fields["error.code"], line.fields["swin.param"]) == ("invalid_image", "files[1]")
 
 
