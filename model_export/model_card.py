@@ -37,15 +37,18 @@ class _Card(BaseModel):
 class Preprocessing(_Card):
     """How an image becomes the pixels the network was trained on.
 
-    Resize so that the short side is `resize` pixels (`short_side`) or to a `resize` x `resize`
-    square whatever the aspect ratio (`stretch`), then cut `crop` x `crop` pixels from the centre.
-    `mean` and `std` are of RGB in [0, 1]; they are folded into the artifact's weights and stand
-    here as a record.
+    Resize so that the short side is `resize` pixels (`short_side`; the long side is rounded down)
+    or to a `resize` x `resize` square whatever the aspect ratio (`stretch`), then cut `crop` x
+    `crop` pixels from the centre. Where the centre falls between two pixels, `crop_offset` says
+    which: the one with an even number (`nearest`, as torchvision and so timm), or the one before
+    (`down`, as transformers). `mean` and `std` are of RGB in [0, 1]; they are folded into the
+    artifact's weights and stand here as a record.
     """
 
     resize: Annotated[int, Field(gt=0)]
     resize_mode: Literal["short_side", "stretch"] = "short_side"
     crop: Annotated[int, Field(gt=0)]
+    crop_offset: Literal["nearest", "down"] = "nearest"
     interpolation: Literal["bicubic", "bilinear", "lanczos"] = "bicubic"
     mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
@@ -55,6 +58,19 @@ class Preprocessing(_Card):
         if self.crop > self.resize:
             raise ValueError(f"crops of {self.crop} from images resized to {self.resize}")
         return self
+
+    def resized(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height that an upright image of this size is resized to."""
+        if self.resize_mode == "stretch":
+            return self.resize, self.resize
+        if width <= height:
+            return self.resize, int(self.resize * height / width)
+        return int(self.resize * width / height), self.resize
+
+    def offset(self, length: int) -> int:
+        """Pixels before the crop along a side of the resized image that is `length` long."""
+        margin = length - self.crop
+        return margin // 2 if self.crop_offset == "down" else round(margin / 2)
 
 
 class Weights(_Card):

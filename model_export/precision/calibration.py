@@ -63,11 +63,7 @@ def _read(file: Path, preprocessing: Preprocessing) -> Pixels:
             image = ImageOps.exif_transpose(opened).convert("RGB")
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise CalibrationError(f"cannot read {file}: {error}") from error
-    resize, crop = preprocessing.resize, preprocessing.crop
-    # Rounded as torchvision's Resize and CenterCrop do.
-    width, height = (int(resize * length / min(image.size)) for length in image.size)
-    if preprocessing.resize_mode == "stretch":
-        width = height = resize
+    width, height = preprocessing.resized(*image.size)
     image = image.resize((width, height), Image.Resampling[preprocessing.interpolation.upper()])
-    left, top = round((width - crop) / 2), round((height - crop) / 2)
-    return np.asarray(image.crop((left, top, left + crop, top + crop)))
+    left, top, side = preprocessing.offset(width), preprocessing.offset(height), preprocessing.crop
+    return np.asarray(image.crop((left, top, left + side, top + side)))

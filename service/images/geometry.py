@@ -47,25 +47,14 @@ def upright(size: Size, turn: Turn) -> Size:
 
 
 def resized_size(size: Size, turn: Turn, recipe: Preprocessing) -> Size:
-    """The size, in the stored image's directions, that the whole image would be resized to.
-
-    Rounded as torchvision's Resize does, which timm's transform is made of: the long side is
-    truncated to whole pixels.
-    """
-    width, height = upright(size, turn)
-    if recipe.resize_mode == "stretch":
-        resized = (recipe.resize, recipe.resize)
-    elif width <= height:
-        resized = (recipe.resize, int(recipe.resize * height / width))
-    else:
-        resized = (int(recipe.resize * width / height), recipe.resize)
-    return upright(resized, turn)
+    """The size, in the stored image's directions, that the whole image would be resized to."""
+    return upright(recipe.resized(*upright(size, turn)), turn)
 
 
 def crop_box(size: Size, resized: Size, turn: Turn, recipe: Preprocessing) -> Box:
-    """The part of a stored image that ends up in the crop; offsets rounded as CenterCrop does."""
+    """The part of a stored image that ends up in the crop."""
     across, down = upright(resized, turn)
-    left, top = round((across - recipe.crop) / 2), round((down - recipe.crop) / 2)
+    left, top = recipe.offset(across), recipe.offset(down)
     margins = (left, top, across - recipe.crop - left, down - recipe.crop - top)
     # From here on in the stored image's own directions.
     left, top, right, bottom = (margins[side] for side in turn.sides)
