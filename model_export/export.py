@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import DeduplicateInitializersPass
@@ -14,7 +15,7 @@ from onnxscript import GraphBuilder
 
 from model_export import __version__
 from model_export.catalog import Entry
-from model_export.errors import CheckpointError, OutputError
+from model_export.errors import CheckpointError, OutputError, VerificationError
 from model_export.model_card import (
     EMBEDDING,
     LOGITS,
@@ -30,6 +31,7 @@ from model_export.network.architecture import Architecture
 from model_export.network.parameters import Checkpoint
 from model_export.network.swin import SwinTransformer
 from model_export.precision import calibration, half, quantize
+from model_export.precision.calibration import Pixels
 from model_export.verify import embeddings, fidelity, verify
 
 OPSET = 20  # the first with Gelu
@@ -84,15 +86,18 @@ def export(
         OutputError: The file cannot be written.
     """
     architecture = entry.architecture
+    # First, so that an image that cannot be read is reported before the work.
+    lower = lowering.precision != "fp32"
+    images = calibration.images(lowering.images, entry.preprocessing) if lower else None
     with _replacing(path) as unfinished:
         _write(build(entry, checkpoint, outputs), unfinished)
         verification = verify(unfinished, entry, checkpoint)
-        if lowering.precision != "fp32":
+        if images is not None:
 
             def make() -> ir.Model:
                 return build(entry, checkpoint, outputs)
 
-            verification = _lower(unfinished, make, entry, lowering)
+            verification = _lower(unfinished, make, images, lowering)
         card = ModelCard(
             name=name or architecture.name,
             architecture=architecture.name,
@@ -159,20 +164,25 @@ def build(entry: Entry, checkpoint: Checkpoint, outputs: tuple[Output, ...] = ()
 
 
 def _lower(
-    path: Path, make: Callable[[], ir.Model], entry: Entry, lowering: Lowering
+    path: Path, make: Callable[[], ir.Model], images: Pixels, lowering: Lowering
 ) -> Verification:
     """Put a lower precision in the place of the fp32 artifact in a file; how near it comes."""
-    images = calibration.images(lowering.images, entry.preprocessing)
     # Ranges come from one half of the images, the figures from the other.
     known, fresh = images[::2], images[1::2]
     exact = embeddings(path, fresh)
     if lowering.precision == "fp16":
         lowered = half.halved(make())
     else:
-        _write(quantize.watched(make()), path)
+        _write(quantize.instrumented(make()), path)
         lowered = quantize.quantized(make(), quantize.observe(path, known))
     _write(lowered, path)
-    return fidelity(embeddings(path, fresh), exact, lowering.min_cosine)
+    computed = embeddings(path, fresh)
+    if lowering.precision == "fp16" and not np.isfinite(computed).all():
+        raise VerificationError(
+            "activations of this network exceed 65,504, the largest number in half precision, and "
+            "become infinite: it cannot be had in fp16; export it in fp32 or int8"
+        )
+    return fidelity(computed, exact, lowering.min_cosine)
 
 
 # Protocol Buffers merge messages that stand one after the other. So a file can be written piece by

@@ -1,10 +1,11 @@
 """fp16: weights and activations in half precision, for GPUs.
 
-float32 stay the linear embedding, whose weights are small enough to lose bits (a pixel's 1 / 255 is
-in them), the final LayerNorm and mean, and the lengths of V2's queries and keys, whose squares
-could overflow. LayerNorm's statistics are float32 by ONNX's definition (`stash_type`), and
-onnxruntime's softmax sums in float32. Where a kernel for half precision is missing, as on CPUs,
-onnxruntime computes in float32 and rounds.
+In float32 stay: the linear embedding, whose weights are so small that they would lose bits (they
+contain 1 / 255); the final LayerNorm and the mean; the lengths of V2's queries and keys, whose
+squares could overflow; and the softmax. onnxruntime's CPU kernel for a softmax in half precision
+splits the work by the size of the batch, and its sums depend on the split. LayerNorm's statistics
+are float32 by ONNX's definition (`stash_type`). Where a kernel for half precision is missing, as on
+CPUs, onnxruntime computes in float32 and rounds.
 """
 
 from typing import cast
@@ -16,7 +17,7 @@ from onnx_ir.tape import Tape
 IN_FLOAT32 = ("patch_partition/", "linear_embedding/", "norm/", "mean/", "head/")
 """Parts of the network that stay in float32, by the start of their nodes' names."""
 
-LENGTH_OPERATORS = ("ReduceL2", "Max", "Div")
+OPERATORS_IN_FLOAT32 = ("ReduceL2", "Max", "Div", "Softmax")
 """Operators that stay in float32 wherever they stand."""
 
 
@@ -45,7 +46,7 @@ def _stays(node: ir.Node) -> bool:
     # onnxruntime computes what only depends on constants when it loads, on the CPU.
     constant = all(value is None or value.is_initializer() for value in node.inputs)
     part = cast(str, node.name).startswith(IN_FLOAT32)
-    return constant or part or node.op_type in LENGTH_OPERATORS
+    return constant or part or node.op_type in OPERATORS_IN_FLOAT32
 
 
 def _as(

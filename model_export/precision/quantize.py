@@ -49,7 +49,7 @@ STRENGTH = 0.5
 
 
 @dataclass(frozen=True)
-class Seen:
+class ActivationRange:
     """An activation on calibration images, channel by channel: [C] each."""
 
     lowest: Array
@@ -57,8 +57,8 @@ class Seen:
     mean: Array
 
 
-def watched(model: ir.Model) -> ir.Model:
-    """The model with three more outputs for every activation to quantise: what `Seen` holds."""
+def instrumented(model: ir.Model) -> ir.Model:
+    """The model with three more outputs for every activation to quantise: what `ActivationRange` holds."""
     for name, layers in sharing_an_input(model.graph).items():
         tape = Tape()
         batch_and_tokens = constant(model.graph, f"{name}/axes", np.array([0, 1]))
@@ -74,8 +74,8 @@ def watched(model: ir.Model) -> ir.Model:
     return model
 
 
-def observe(path: Path, pixels: Pixels) -> Mapping[str, Seen]:
-    """Run a `watched` model in a file on images, uint8 [n, H, W, 3]: activations by name."""
+def observe(path: Path, pixels: Pixels) -> Mapping[str, ActivationRange]:
+    """Run a `instrumented` model in a file on images, uint8 [n, H, W, 3]: activations by name."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     outputs = [o.name for o in session.get_outputs()]
     end = "/lowest"
@@ -85,7 +85,7 @@ def observe(path: Path, pixels: Pixels) -> Mapping[str, Seen]:
         for image in pixels
     ]
     for name in [o.removesuffix(end) for o in outputs if o.endswith(end)]:
-        found[name] = Seen(
+        found[name] = ActivationRange(
             lowest=np.min([run[f"{name}/lowest"] for run in runs], axis=0),
             highest=np.max([run[f"{name}/highest"] for run in runs], axis=0),
             mean=np.mean([run[f"{name}/mean"] for run in runs], axis=0),
@@ -93,22 +93,24 @@ def observe(path: Path, pixels: Pixels) -> Mapping[str, Seen]:
     return found
 
 
-def quantized(model: ir.Model, seen: Mapping[str, Seen]) -> ir.Model:
+def quantized(model: ir.Model, seen: Mapping[str, ActivationRange]) -> ir.Model:
     """The model with integer linear layers; it takes the model's place."""
     graph = model.graph
     value_scales = _ValueScales(graph)
     for name, layers in sharing_an_input(graph).items():
-        evened = _evening(layers, seen[name])
-        if not (value_scales.take(layers, evened) or _normalisation_takes(graph, layers, evened)):
-            evened = np.ones_like(evened)
-        scale, zero = _grid(seen[name], evened)
+        smoothing = _smoothing_scale(layers, seen[name])
+        if not (
+            value_scales.take(layers, smoothing) or _normalisation_takes(graph, layers, smoothing)
+        ):
+            smoothing = np.ones_like(smoothing)
+        scale, zero = _grid(seen[name], smoothing)
         scale_value = constant(graph, f"{name}/scale", scale)
         zero_value = constant(graph, f"{name}/zero_point", zero)
         tape = Tape()
         activation = tape.op("QuantizeLinear", [layers[0].input, scale_value, zero_value])
         graph.insert_before(layers[0].nodes[0], tape.nodes)
         for layer in layers:
-            weight, weight_scale = _whole_numbers(layer.weight * evened[:, None])
+            weight, weight_scale = _whole_numbers(layer.weight * smoothing[:, None])
             inputs = [
                 activation,
                 constant(graph, f"{layer.name}.weight/int8", weight),
@@ -116,7 +118,7 @@ def quantized(model: ir.Model, seen: Mapping[str, Seen]) -> ir.Model:
                 constant(graph, f"{layer.name}.weight/scale", weight_scale),
                 zero_value,
             ]
-            rounding = layer.weight - weight * weight_scale / evened[:, None]
+            rounding = layer.weight - weight * weight_scale / smoothing[:, None]
             bias = seen[name].mean @ rounding + (0 if layer.bias is None else layer.bias)
             inputs += [
                 constant(graph, f"{layer.name}.weight/zero_point", np.int8(0)),
@@ -139,7 +141,7 @@ def quantized(model: ir.Model, seen: Mapping[str, Seen]) -> ir.Model:
     return model
 
 
-def _evening(layers: list[LinearLayer], seen: Seen) -> Array:
+def _smoothing_scale(layers: list[LinearLayer], seen: ActivationRange) -> Array:
     """What to divide each channel of an activation by (SmoothQuant, equation 4), around 1."""
     weight = np.max([np.abs(layer.weight).max(axis=1) for layer in layers], axis=0)
     activation = np.maximum(np.maximum(-seen.lowest, seen.highest), 1e-6)
@@ -148,7 +150,7 @@ def _evening(layers: list[LinearLayer], seen: Seen) -> Array:
     return by
 
 
-def _grid(seen: Seen, divided_by: Array) -> tuple[np.float32, np.uint8]:
+def _grid(seen: ActivationRange, divided_by: Array) -> tuple[np.float32, np.uint8]:
     """Scale and zero point of an activation; zero is a number of its own."""
     lowest = min((seen.lowest / divided_by).min(), 0)
     highest = max((seen.highest / divided_by).max(), np.finfo(np.float32).tiny)
@@ -165,7 +167,7 @@ def _normalisation_takes(graph: ir.Graph, layers: list[LinearLayer], by: Array) 
         return False
     for place in (1, 2):
         old = given(normalisation.inputs[place])
-        new = constant(graph, f"{name_of(old)}/evened", (array_of(old) / by).astype(np.float32))
+        new = constant(graph, f"{name_of(old)}/smoothed", (array_of(old) / by).astype(np.float32))
         normalisation.replace_input_with(place, new)
     return True
 
@@ -191,7 +193,7 @@ class _ValueScales:
             old = given(product.inputs[place])
             divided = (array_of(old) / by).astype(np.float32)
             product.replace_input_with(
-                place, constant(self.graph, f"{name_of(old)}/evened", divided)
+                place, constant(self.graph, f"{name_of(old)}/smoothed", divided)
             )
         return True
 
