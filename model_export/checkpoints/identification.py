@@ -23,16 +23,18 @@ def identify(found: Recognised, said: Configuration, path: Path, asked: Entry | 
             windows cannot be known.
     """
     entry = asked or _configured(found, said, path) or _recognised(found, path)
-    seam = found.dialect.v2_seam
-    if entry.architecture.version == 2 and seam is not None:
-        entry = replace(entry, architecture=replace(entry.architecture, seam=seam))
-    preprocessing = said.preprocessing(entry.architecture.image_size)
-    return replace(entry, preprocessing=preprocessing or entry.preprocessing)
+    known = entry.architecture
+    if known.version == 2 and found.dialect.v2_mask_value is not None:
+        known = replace(known, mask_value=found.dialect.v2_mask_value)
+    if found.dialect.parts["norm"].startswith("hidden_states_norms"):  # a SwinBackbone
+        known = replace(known, always_partition=True)
+    prepared = said.preprocessing(known.image_size, entry.preprocessing)
+    return replace(entry, architecture=known, preprocessing=prepared)
 
 
 def _configured(found: Recognised, said: Configuration, path: Path) -> Entry | None:
     """What a configuration file says, if there is one."""
-    if not said.model:
+    if not said.says_geometry:
         return None
     published = catalog.BY_NAME.get(said.published_name or "")
     tensors = architecture(found)
@@ -99,7 +101,7 @@ def _anonymous(known: Architecture) -> Architecture:
         name="",
         windows=tuple(known.stage_window(stage) for stage in stages),
         pretrained_windows=tuple(known.bias_window(stage) for stage in stages),
-        seam=0,
+        mask_value=0,
     )
 
 

@@ -10,23 +10,22 @@ from pathlib import Path
 import numpy as np
 
 from model_export.catalog import Entry
-from model_export.checkpoints.configuration import beside
+from model_export.checkpoints import buffers
+from model_export.checkpoints.configuration import Configuration, beside
 from model_export.checkpoints.formats.files import Opened, open_checkpoint
 from model_export.checkpoints.formats.stored import FLOATS, Stored
 from model_export.checkpoints.identification import identify
 from model_export.checkpoints.recognition import Recognised, recognise
 from model_export.errors import CheckpointError
 from model_export.model_card import Weights
+from model_export.network.architecture import Architecture
 from model_export.network.parameters import Checkpoint, Shapes, Tensor, shapes
 
 Sources = Mapping[str, tuple[str | None, ...]]
 """For every canonical tensor those of the file that make it."""
 
-HEADS = ("head.fc", "head", "classifier", "fc")
+HEADS = ("head.fc", "head", "classifier", "fc", "cls_head.fc")
 """What a classifier is called in one dialect or another."""
-
-BUFFERS = ("relative_position_index", "relative_coords_table", "attn_mask", "k_bias")
-"""Last components of names whose values the geometry determines; files have them or not."""
 
 SOME = 8
 """How many names of a kind an error lists."""
@@ -50,49 +49,75 @@ def read(path: Path, asked: Entry | None = None) -> tuple[Entry, Checkpoint]:
             missing, unexpected and misshapen one is named, as the file would call it.
     """
     opened = open_checkpoint(path)
+    said = beside(opened.path, opened.settings)
     try:
         found = recognise(opened.tensors)
+        entry = identify(found, said, opened.path, asked)
     except CheckpointError as error:
-        raise CheckpointError(f"{opened.path} {error}") from error
-    entry = identify(found, beside(opened.path), opened.path, asked)
-    return entry, _checkpoint(opened, found, entry)
+        raise CheckpointError(f"{opened.path}: {error}") from error
+    return entry, _checkpoint(opened, found, entry, said)
 
 
-def _checkpoint(opened: Opened, found: Recognised, entry: Entry) -> Checkpoint:
+def _checkpoint(opened: Opened, found: Recognised, entry: Entry, said: Configuration) -> Checkpoint:
     architecture = entry.architecture
     expected = shapes(architecture)
-    sources = {name: found.dialect.sources(name, found.tensors) for name in expected}
-    for name in [n for n in sources if n.endswith(".qkv.bias")]:
-        if not found.tensors.keys() & sources[name]:
-            sources[name] = (None,) * 3  # trained without
-    used = {name for parts in sources.values() for name in parts}
+    sources = {name: found.sources(name) for name in expected}
+    biases = [name for name in expected if name.endswith(".qkv.bias")]
+    without_bias = not any(part in found.tensors for name in biases for part in sources[name])
+    if without_bias:
+        sources |= dict.fromkeys(biases, (None,) * 3)
+    contradictions, determined = buffers.faults(found, architecture)
+    used = {name for parts in sources.values() for name in parts} | determined
     rest = [name for name in found.tensors if name not in used]
-    derived = [name for name in rest if name.rpartition(".")[2] in BUFFERS]
     network = found.dialect.roots() | {ABSOLUTE_POSITIONS}
+    norms = _stage_norms(found, architecture)
+    misshapen = [name for name, shape in norms.items() if not _has(found.tensors, name, shape)]
     unexpected = [
         name
         for name in rest
-        if name.partition(".")[0] in network and not name.endswith((*BUFFERS, "mask_token"))
+        if name.removeprefix(found.prefix).partition(".")[0] in network
+        if not name.endswith("mask_token")
+        if name not in norms
     ]
-    if faults := _faults(found.tensors, sources, expected, unexpected):
-        raise CheckpointError(f"{opened.path} is not a {architecture.name}: {'; '.join(faults)}")
+    heads, half = _classifiers(opened.tensors, found, architecture.embedding_dim)
+    wrong = _faults(found.tensors, sources, expected, [*unexpected, *found.strays])
+    wrong += contradictions
+    for name in (*misshapen, *half):
+        wrong.append(f"{name} is missing, or does not fit what it belongs to")
+    if len(heads) > 1:
+        wrong.append(f"{len(heads)} classifiers, {' and '.join(heads)}")
+    if without_bias and said.attention_bias:
+        wrong.append("no bias of queries, keys and values, though its configuration has qkv_bias")
+    if wrong:
+        raise CheckpointError(f"{opened.path} is not a {architecture.name}: {'; '.join(wrong)}")
+    _within(opened, found, sources)
     tensors = {
-        name: _assembled(sources[name], found.tensors, name, shape, architecture.version)
-        for name, shape in expected.items()
+        name: _assembled(sources[name], found, name, shape) for name, shape in expected.items()
     }
-    head = _classifier(opened.tensors, found, architecture.embedding_dim)
-    for part in ("weight", "bias"):
-        if head is not None and f"{head}.{part}" in opened.tensors:
-            tensors[f"head.{part}"] = opened.tensors[f"{head}.{part}"].read()
-    others = [found.prefix + name for name in rest if name not in derived] + [*found.others]
-    others = [name for name in others if head is None or name.rpartition(".")[0] != head]
+    for name in heads:
+        for part in PAIR:
+            tensors[f"head.{part}"] = opened.tensors[f"{name}.{part}"].read()
+    _check_numbers(tensors, sources, opened.path)
+    others = [*(name for name in rest if name not in norms), *found.others]
+    others = [name for name in others if name.rpartition(".")[0] not in heads]
     notes = [
         f"recognised {architecture.name} in {found.dialect.name}'s layout"
         + (f" behind '{found.prefix}'" if found.prefix else ""),
         *opened.notes,
+        *said.notes,
     ]
-    if derived:
-        notes.append(f"left out {len(derived)} buffers that the geometry determines")
+    if found.backbone:
+        norm = found.dialect.parts["norm"]
+        notes.append(
+            f"a backbone: the embedding takes {norm}, the LayerNorm of the last stage's feature "
+            f"map; left out {len(norms) // 2} others"
+        )
+    if not architecture.final_norm:
+        notes.append("a backbone without a final LayerNorm: the embedding has none either")
+    if without_bias:
+        notes.append("its attention has no biases for query, key and value")
+    if determined:
+        notes.append(f"left out {len(determined)} buffers that the geometry determines")
     if others:
         some = ", ".join(sorted(others)[:3]) + (", ..." if len(others) > 3 else "")
         notes.append(f"left out {len(others)} tensors that are not the network's: {some}")
@@ -100,6 +125,10 @@ def _checkpoint(opened: Opened, found: Recognised, entry: Entry) -> Checkpoint:
     weights = Weights(source=source, sha256=opened.sha256)
     licence = opened.metadata.get("licence")
     return Checkpoint(tensors, weights, pretrained=True, notes=tuple(notes), licence=licence)
+
+
+PAIR = ("weight", "bias")
+"""What a LayerNorm and a classifier have."""
 
 
 def _faults(found: Stored, sources: Sources, expected: Shapes, unexpected: list[str]) -> list[str]:
@@ -119,7 +148,7 @@ def _faults(found: Stored, sources: Sources, expected: Shapes, unexpected: list[
     misshapen = [
         f"{name} has shape {list(found[name].shape)}, not {list(shape_of[name])}"
         for name in present
-        if _flat(name, found[name].shape) != _flat(name, shape_of[name])
+        if not _fits(name, found[name].shape, shape_of[name])
     ]
     wrong = [
         f"{name} holds {found[name].dtype}, not one of {', '.join(FLOATS)}"
@@ -133,32 +162,105 @@ def _faults(found: Stored, sources: Sources, expected: Shapes, unexpected: list[
     return faults
 
 
-def _flat(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape, but of logit scales, which files hold as [h, 1, 1], only the number of values."""
-    return (math.prod(shape),) if name.endswith("logit_scale") else shape
+def _fits(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    """Whether a shape is the expected one; files hold logit scales [h] as [h, 1, 1]."""
+    return shape == ((*expected, 1, 1) if name.endswith("logit_scale") else expected)
+
+
+def _has(found: Stored, name: str, shape: tuple[int, ...]) -> bool:
+    return name in found and found[name].shape == shape
+
+
+def _stage_norms(found: Recognised, architecture: Architecture) -> Shapes:
+    """Tensors of the LayerNorms of a backbone's feature maps, but of the last: name and shape."""
+    template = found.dialect.stage_norms
+    if template is None or not found.backbone:
+        return {}
+    stages = range(len(architecture.depths) - 1)
+    names = [
+        (found.prefix + template.format(stage=stage, nth=stage + 1), (channels,))
+        for stage, channels in enumerate(map(architecture.stage_channels, stages))
+    ]
+    there = [(n, shape) for n, shape in names if any(f"{n}.{p}" in found.tensors for p in PAIR)]
+    return {f"{name}.{part}": shape for name, shape in there for part in PAIR}
 
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:SOME]) + (f" and {len(names) - SOME} more" if len(names) > SOME else "")
 
 
+def _within(opened: Opened, found: Recognised, sources: Sources) -> None:
+    """Refuse weights of more bytes than their files: tensors that share their data.
+
+    Raises:
+        CheckpointError: They have more.
+    """
+    used = [found.tensors[n] for parts in sources.values() for n in parts if n is not None]
+    size = sum(math.prod(tensor.shape) * BYTES[tensor.dtype] for tensor in used)
+    if size > opened.size:
+        raise CheckpointError(
+            f"{opened.path} has {opened.size:,} bytes and says that its weights have {size:,}: "
+            "tensors that share their data are refused; save each with a copy of its own"
+        )
+
+
+BYTES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8}
+
+
 def _assembled(
-    parts: tuple[str | None, ...], found: Stored, name: str, shape: tuple[int, ...], version: int
+    parts: tuple[str | None, ...], found: Recognised, name: str, shape: tuple[int, ...]
 ) -> Tensor:
     """A canonical tensor, from those of the file one after the other; None is zeros."""
     third = (shape[0] // len(parts), *shape[1:])
-    arrays = [np.zeros(third, np.float32) if p is None else found[p].read() for p in parts]
+    tensors = found.tensors
+    arrays = [np.zeros(third, np.float32) if p is None else tensors[p].read() for p in parts]
     tensor = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-    if version == 2 and name.endswith(".qkv.bias"):
+    if found.version == 2 and name.endswith(".qkv.bias"):
         np.split(tensor, 3)[1][:] = 0  # torchvision keeps a bias for keys and does not add it
+    merges = name.endswith("patch_merging.reduction.weight") or (
+        ".patch_merging.norm." in name and found.version == 1
+    )
+    if merges and found.dialect.unfolds:
+        # [..., C, row, column] -> [..., column, row, C], as every other library concatenates
+        tensor = tensor.reshape(*tensor.shape[:-1], -1, 2, 2)
+        tensor = np.moveaxis(tensor, (-3, -2, -1), (-1, -2, -3))
     return tensor.reshape(shape)
 
 
-def _classifier(tensors: Stored, found: Recognised, width: int) -> str | None:
-    """Name of the linear layer that takes embeddings, in the network or around it; None if none."""
+def _classifiers(tensors: Stored, found: Recognised, width: int) -> tuple[list[str], list[str]]:
+    """Names of linear layers that take embeddings, in the network or around it.
+
+    Returns:
+        Their names; and of those that are no whole linear layer, the tensor that keeps it from it.
+    """
     around = found.prefix[: found.prefix.rstrip(".").rfind(".") + 1]
-    for name in (start + head for start in (found.prefix, around) for head in HEADS):
-        weight = tensors.get(f"{name}.weight")
-        if weight is not None and weight.shape[1:] == (width,) and weight.dtype in FLOATS:
-            return name
-    return None
+    whole, half = [], []
+    for name in dict.fromkeys(s + head for s in (found.prefix, around) for head in HEADS):
+        weight, bias = (tensors.get(f"{name}.{part}") for part in PAIR)
+        if weight is None and bias is None:
+            continue
+        if weight is None or len(weight.shape) != 2 or weight.dtype not in FLOATS:
+            half.append(f"{name}.weight")
+        elif bias is None or bias.dtype not in FLOATS:
+            half.append(f"{name}.bias")
+        elif bias.shape != weight.shape[:1]:
+            half += [f"{name}.weight", f"{name}.bias"]
+        elif weight.shape[1] == width:
+            whole.append(name)
+    return whole, half
+
+
+def _check_numbers(tensors: Mapping[str, Tensor], sources: Sources, path: Path) -> None:
+    """Refuse weights that are infinite or no numbers.
+
+    Raises:
+        CheckpointError: There are some.
+    """
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            count = int((~np.isfinite(tensor)).sum())
+            theirs = ", ".join(filter(None, sources.get(name, (name,))))
+            raise CheckpointError(
+                f"{path}: {theirs} holds {count:,} values that are infinite or not numbers; "
+                "take an earlier checkpoint of the training run"
+            )

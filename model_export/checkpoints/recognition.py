@@ -2,30 +2,50 @@
 
 import math
 import re
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from model_export.checkpoints.dialects.dialect import Dialect
-from model_export.checkpoints.dialects.paper import PAPER
+from model_export.checkpoints.dialects.openmmlab import OPENMMLAB, OPENMMLAB_V2
+from model_export.checkpoints.dialects.paper import PAPER, SIMMIM
 from model_export.checkpoints.dialects.timm import TIMM
 from model_export.checkpoints.dialects.torchvision import TORCHVISION
 from model_export.checkpoints.dialects.transformers import TRANSFORMERS, TRANSFORMERS_IN_MEMORY
+from model_export.checkpoints.formats.files import MERGE
 from model_export.checkpoints.formats.stored import Stored
 from model_export.errors import CheckpointError
 from model_export.network.architecture import Architecture
 
-# The paper's before timm's: what tells them apart is a tensor that timm's never have.
-DIALECTS = (PAPER, TIMM, TRANSFORMERS, TRANSFORMERS_IN_MEMORY, TORCHVISION)
+DIALECTS = (
+    *(PAPER, SIMMIM, TIMM, TRANSFORMERS, TRANSFORMERS_IN_MEMORY, TORCHVISION),
+    *(OPENMMLAB, OPENMMLAB_V2),
+)
+"""The first of those that explain the same number of tensors is taken."""
+
+Shape = tuple[int, ...]
+
+FEWEST = 8
+"""Tensors by which a Swin is recognised at least: fewer may have the same names by chance."""
+
+REFUSED = (
+    (f"holds an adapter (LoRA): {MERGE}", r"\.(lora_|base_layer\.|ia3_l$|oft_)"),
+    (
+        "looks like a Swin-MoE, whose experts are not exported here; give a dense Swin's",
+        r"\.mlp\._?(moe_layer|experts|gates?)\b",
+    ),
+    ("looks like a Swin-MLP, which is not exported here; give a Swin's", r"\.spatial_mlp\."),
+)
+"""Relatives of Swin Transformers, recognised first, and a name that gives each away."""
 
 OTHERS = (
-    ("a Swin of OpenMMLab", r"attn\.w_msa\."),
-    ("a Swin-MLP", r"\.spatial_mlp\."),
     ("timm's own variant of Swin V2 (swinv2_cr)", r"attn\.meta_mlp\."),
     ("a ConvNeXt", r"(dwconv|conv_dw|downsample_layers|convnext)"),
     ("a Vision Transformer", r"(^|\.)(cls_token|class_token|pos_embed|pos_embedding)$"),
     ("a ResNet", r"(^|\.)layer1\.0\.conv1\."),
 )
-"""Networks that people take for one of ours, and a name that gives each away."""
+"""Networks that people take for a Swin, and a name that gives each away."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +55,27 @@ class Recognised:
     Attributes:
         dialect: Whose names it has.
         prefix: What stands before all of them, for example `module.`.
-        tensors: Those behind the prefix, by the dialect's names.
+        version: Of Swin.
+        tensors: Those behind the prefix.
+        depths: Blocks of each stage.
+        backbone: Its stages have LayerNorms of their own; the last stage's is the final one.
         others: Names of the rest.
+        strays: Names among the rest that only a Swin has, but no whole one.
     """
 
     dialect: Dialect
     prefix: str
+    version: Literal[1, 2]
     tensors: Stored
+    depths: tuple[int, ...]
+    backbone: bool
     others: tuple[str, ...]
+    strays: tuple[str, ...]
+
+    def sources(self, canonical: str) -> tuple[str | None, ...]:
+        """The tensors of the file that make a canonical one, one after the other."""
+        names = self.dialect.sources(canonical, self.version)
+        return tuple(name and self.prefix + name for name in names)
 
 
 def recognise(stored: Stored) -> Recognised:
@@ -51,22 +84,44 @@ def recognise(stored: Stored) -> Recognised:
     Raises:
         CheckpointError: It holds none; the message says what it looks like instead.
     """
-    for dialect in DIALECTS:
-        anchor = f"{dialect.parts['linear_embedding']}.weight"
-        prefixes = [n.removesuffix(anchor) for n in stored if n.endswith(anchor)]
-        prefixes = [p for p in prefixes if _speaks(dialect, _behind(p, stored))]
-        if prefixes:
-            # A teacher's weights are an average of its student's, and what is evaluated.
-            prefix = min(prefixes, key=lambda p: ("teacher" not in p, "ema" not in p, len(p), p))
-            others = tuple(name for name in stored if not name.startswith(prefix))
-            return Recognised(dialect, prefix, _behind(prefix, stored), others)
-    for name, pattern in OTHERS:
-        if any(re.search(pattern, tensor) for tensor in stored):
-            raise CheckpointError(f"looks like {name}, which is not exported here; give a Swin's")
-    some = ", ".join(list(stored)[:3]) or "none"
-    raise CheckpointError(
-        f"holds no Swin Transformer: {len(stored)} tensors ({some}, ...); "
-        "give weights in timm's, the paper's, transformers' or torchvision's layout"
+    for reason, pattern in REFUSED:
+        if any(re.search(pattern, name) for name in stored):
+            raise CheckpointError(reason)
+    spoken = [(dialect, _behind_prefixes(dialect, stored)) for dialect in DIALECTS]
+    dialect, networks = max(
+        spoken, key=lambda found: max(map(_explained, found[1].values()), default=0)
+    )
+    largest = max(map(_explained, networks.values()), default=0)
+    if largest < FEWEST:
+        raise CheckpointError(_no_swin(stored))
+    # A teacher's weights are an average of its student's, and what is evaluated.
+    prefix = min(
+        (p for p, found in networks.items() if 2 * _explained(found) >= largest),
+        key=lambda p: ("teacher" not in p, "ema" not in p, len(p), p),
+    )
+    found = networks[prefix]
+    names = {name.removeprefix(prefix) for name in stored if name.startswith(prefix)}
+    bias = sum("relative_position_bias_table" in name for name in found.values())
+    continuous = sum(".logit_scale" in n or ".position_mlp." in n for n in found.values())
+    version: Literal[1, 2] = 2 if continuous > bias else 1
+    last = len(_depths(found.values())) - 1
+    dialect, backbone = _with_last_norm(_with_whole_biases(dialect, names), names, last)
+    return Recognised(
+        dialect=dialect,
+        prefix=prefix,
+        version=version,
+        tensors={prefix + name: stored[prefix + name] for name in sorted(names)},
+        depths=_depths(found.values()),
+        backbone=backbone,
+        others=tuple(name for name in stored if not name.startswith(prefix)),
+        strays=tuple(
+            name
+            for other, partly in networks.items()
+            if 2 * _explained(partly) < largest
+            for name, canonical in partly.items()
+            if not name.startswith(prefix) or other != prefix
+            if ".blocks." in canonical or canonical.startswith("linear_embedding")
+        ),
     )
 
 
@@ -74,79 +129,196 @@ def architecture(found: Recognised) -> Architecture:
     """What the tensors say of the network: windows of 0 where they do not say, as in most of V2's.
 
     Raises:
-        CheckpointError: They contradict each other.
+        CheckpointError: They contradict each other; the ones that do are named.
     """
-    patch = _shape(found, "linear_embedding.weight")
-    depths: list[int] = []
-    while count := _count(found, len(depths)):
-        depths.append(count)
-    version: Literal[1, 2] = 1
-    if _has(found, "stages.0.blocks.0.attention.logit_scale"):
-        version = 2
-    measure = "logit_scale" if version == 2 else "relative_position_bias_table"
-    attention = [f"stages.{stage}.blocks.0.attention" for stage in range(len(depths))]
-    measures = [_shape(found, f"{name}.{measure}") for name in attention]
-    if version == 1:
-        windows = [(math.isqrt(shape[0]) + 1) // 2 for shape in measures]
-        heads, trained = [shape[1] for shape in measures], []
+    stages = range(len(found.depths))
+    embedding = "linear_embedding"
+    patch = _shape(found, f"{embedding}.weight")
+    if len(patch) != 4 or patch[1] != 3 or patch[2] != patch[3] or 0 in patch:
+        name = found.sources(f"{embedding}.weight")[0]
+        raise CheckpointError(
+            f"{name} has shape {list(patch)}, which no Swin has: its patches give [C, 3, P, P]"
+        )
+    around = [f"{embedding}.{tensor}" for tensor in ("weight", "bias", "norm.weight", "norm.bias")]
+    (channels,) = _agreed(found, around, lambda shape: shape[:1])
+    attention = [
+        [f"stages.{stage}.blocks.{block}.attention" for block in range(found.depths[stage])]
+        for stage in stages
+    ]
+    measure = "logit_scale" if found.version == 2 else "relative_position_bias_table"
+    fact = _scales if found.version == 2 else _table
+    measures = [_agreed(found, [f"{n}.{measure}" for n in names], fact) for names in attention]
+    heads = tuple(measure[-1] for measure in measures)
+    trained: tuple[int, ...] = ()
+    if found.version == 1:
+        windows = tuple((math.isqrt(measure[0]) + 1) // 2 for measure in measures)
     else:
-        tables = [_coordinates(found, name) for name in attention]
-        windows, trained = [w for w, _ in tables], [t for _, t in tables]
-        heads = [shape[0] for shape in measures]
-    hidden = _shape(found, "stages.0.blocks.0.mlp.fc1.weight")[0]
+        tables = [_coordinates(found, names) for names in attention]
+        windows, trained = tuple(w for w, _ in tables), tuple(t for _, t in tables)
+        if 0 in windows:
+            windows, trained = (0,) * len(stages), ()
+    (hidden,) = _agreed(
+        found,
+        [f"stages.0.blocks.{block}.mlp.fc1.weight" for block in range(found.depths[0])],
+        lambda shape: shape[:1],
+    )
+    side, masked = _masked(found)
+    if 0 in windows and masked:
+        windows = (masked,) * len(stages)
     return Architecture(
-        name=f"swin{'v2' if version == 2 else ''}_c{patch[0]}_d{'-'.join(map(str, depths))}",
+        name=f"swin{'v2' if found.version == 2 else ''}_c{channels}_d"
+        + "-".join(map(str, found.depths)),
         # Published networks end in a single window.
-        image_size=(patch[-1] << len(depths) - 1) * windows[-1],
-        channels=patch[0],
-        depths=tuple(depths),
-        heads=tuple(heads),
-        windows=tuple(windows),
-        version=version,
-        pretrained_windows=tuple(trained) if any(trained) else (),
+        image_size=patch[-1] * side if side else (patch[-1] << len(stages) - 1) * windows[-1],
+        channels=channels,
+        depths=found.depths,
+        heads=heads,
+        windows=windows,
+        version=found.version,
+        pretrained_windows=trained if any(trained) else (),
         patch_size=patch[-1],
-        mlp_ratio=hidden / patch[0],
+        mlp_ratio=hidden / channels,
     )
 
 
-def _speaks(dialect: Dialect, tensors: Stored) -> bool:
-    marks = ("stages.1.patch_merging.reduction.weight", "stages.0.blocks.0.attention.qkv.weight")
-    return all(set(dialect.sources(mark, tensors)) <= tensors.keys() for mark in marks)
+def _behind_prefixes(dialect: Dialect, stored: Stored) -> dict[str, dict[str, str]]:
+    """By prefix: names in the file, and the canonical tensors that they are a part of."""
+    found: dict[str, dict[str, str]] = {}
+    for name in stored:
+        if match := dialect.canonical(name):
+            prefix, canonical = match
+            found.setdefault(prefix, {})[name] = canonical
+    return found
 
 
-def _behind(prefix: str, stored: Stored) -> Stored:
-    return {n.removeprefix(prefix): t for n, t in stored.items() if n.startswith(prefix)}
+def _explained(found: dict[str, str]) -> int:
+    """How many names a network has that fit together."""
+    stages = len(_depths(found.values()))
+    return sum(
+        0 < int(canonical.split(".")[1]) < stages if ".patch_merging." in canonical else 1
+        for canonical in found.values()
+    )
 
 
-def _has(found: Recognised, canonical: str) -> bool:
-    return found.dialect.sources(canonical, found.tensors)[0] in found.tensors
+def _depths(canonical: Iterable[str]) -> tuple[int, ...]:
+    """Blocks of each stage, up to the first number that no tensor has."""
+    blocks = {
+        (int(match[1]), int(match[2]))
+        for match in (re.match(r"stages\.(\d+)\.blocks\.(\d+)\.", name) for name in canonical)
+        if match
+    }
+    depths: list[int] = []
+    while (len(depths), 0) in blocks or (len(depths), 1) in blocks:
+        depth = 0
+        while (len(depths), depth) in blocks or (len(depths), depth + 1) in blocks:
+            depth += 1
+        depths.append(depth)
+    return tuple(depths)
+
+
+def _with_whole_biases(dialect: Dialect, names: set[str]) -> Dialect:
+    """The dialect with biases of queries, keys and values in one, if V2's lie like that."""
+    thirds = dialect.split.get(2, {})
+    there = {name.rpartition(".attn.")[2].removeprefix("w_msa.") for name in names}
+    if "qkv.bias" not in there or not there.isdisjoint(thirds.get("qkv.bias", ())):
+        return dialect
+    whole = {name: parts for name, parts in thirds.items() if name != "qkv.bias"}
+    return replace(dialect, split=dialect.split | {2: whole})
+
+
+def _with_last_norm(dialect: Dialect, names: set[str], last: int) -> tuple[Dialect, bool]:
+    """The dialect with the last stage's norm as the final one, if the file is of a backbone."""
+    final = dialect.parts["norm"]
+    template = dialect.stage_norms
+    if template is None or {f"{final}.weight", f"{final}.bias"} & names:
+        return dialect, False
+    norms = [template.format(stage=stage, nth=stage + 1) for stage in range(last + 1)]
+    if not any(f"{norm}.{part}" in names for norm in norms for part in ("weight", "bias")):
+        return dialect, False
+    return replace(dialect, parts=dialect.parts | {"norm": norms[-1]}), True
+
+
+def _no_swin(stored: Stored) -> str:
+    for name, pattern in OTHERS:
+        if any(re.search(pattern, tensor) for tensor in stored):
+            return f"looks like {name}, which is not exported here; give a Swin's"
+    some = ", ".join(name[:80] for name in list(stored)[:3]) or "none"
+    return (
+        f"holds no Swin Transformer: {len(stored)} tensors ({some}, ...); give weights in timm's, "
+        "the paper's, transformers', torchvision's or OpenMMLab's layout"
+    )
 
 
 def _shape(found: Recognised, canonical: str) -> tuple[int, ...]:
-    name = found.dialect.sources(canonical, found.tensors)[0]
-    if name not in found.tensors:
+    name = found.sources(canonical)[0]
+    if name is None or name not in found.tensors:
         raise CheckpointError(f"a Swin in {found.dialect.name}'s layout without its {name}")
-    shape = found.tensors[name].shape
-    if len(shape) < (1 if name.endswith("logit_scale") else 2) or 0 in shape:
-        raise CheckpointError(f"{name} has shape {list(shape)}, which no Swin has")
-    return shape
+    return found.tensors[name].shape
 
 
-def _count(found: Recognised, stage: int) -> int:
-    """Blocks in a stage."""
-    block = 0
-    while _has(found, f"stages.{stage}.blocks.{block}.norm1.weight"):
-        block += 1
-    return block
+def _agreed(found: Recognised, names: list[str], fact: Callable[[Shape], Shape]) -> Shape:
+    """What the shapes of most tensors say; those that say otherwise are found later.
+
+    Raises:
+        CheckpointError: As many say one thing as another, or one has a shape that no Swin's has.
+    """
+    shapes = {found.sources(name)[0]: _shape(found, name) for name in names}
+    facts = {}
+    for name, shape in shapes.items():
+        try:
+            facts[name] = fact(shape)
+        except (IndexError, ValueError) as error:
+            raise CheckpointError(f"{name} has shape {list(shape)}, which no Swin has") from error
+    (common, count), *others = Counter(facts.values()).most_common()
+    if others and others[0][1] == count:
+        first = {of: name for name, of in reversed(facts.items())}
+        told = (f"{name} has shape {list(shapes[name])}" for name in first.values())
+        raise CheckpointError(f"its tensors contradict each other: {', but '.join(told)}")
+    if 0 in common:
+        raise CheckpointError(f"{next(iter(shapes))} is empty, which no Swin's is")
+    return common
 
 
-def _coordinates(found: Recognised, attention: str) -> tuple[int, int]:
-    """Window and window of training, if other, that V2's table of offsets was made for; else 0."""
-    name = found.dialect.sources(f"{attention}.relative_coords_table", found.tensors)[0]
-    if name not in found.tensors:
+def _table(shape: Shape) -> Shape:
+    """Offsets and heads of a bias table [(2M - 1)^2, h]."""
+    offsets, heads = shape
+    if math.isqrt(offsets) ** 2 != offsets or not offsets % 2 or not heads:
+        raise ValueError
+    return offsets, heads
+
+
+def _scales(shape: Shape) -> Shape:
+    """Heads of a logit scale [h, 1, 1]."""
+    if len(shape) != 3 or shape[1:] != (1, 1):
+        raise ValueError
+    return shape[:1]
+
+
+def _masked(found: Recognised) -> tuple[int, int]:
+    """Tokens along a side of the first stage and its window, of an attention mask [W, N, N]; or 0.
+
+    A stage's second block is the first that is shifted.
+    """
+    for stage in range(len(found.depths)):
+        name = found.sources(f"stages.{stage}.blocks.1.attn_mask")[0]
+        if name is not None and name in found.tensors:
+            shape = found.tensors[name].shape
+            if len(shape) == 3 and shape[1] == shape[2]:
+                window = math.isqrt(shape[1])
+                return (math.isqrt(shape[0]) * window) << stage, window
+    return 0, 0
+
+
+def _coordinates(found: Recognised, attention: list[str]) -> tuple[int, int]:
+    """Window and window of training, if other, that V2's tables of offsets were made for; or 0."""
+    tables = [str(found.sources(f"{block}.relative_coords_table")[0]) for block in attention]
+    name = next((table for table in tables if table in found.tensors), None)
+    if name is None:
         return 0, 0
     # [1, 2M - 1, 2M - 1, 2] with log2(8 (M - 1) / (trained - 1) + 1) / 3 in the last corner
     table = found.tensors[name].read()
+    if table.ndim != 4 or not table.size or not 0 <= table.max() < 3:
+        raise CheckpointError(f"{name} is not a table of offsets [1, 2M - 1, 2M - 1, 2]")
     window = (table.shape[1] + 1) // 2
     reach = 2 ** (3 * float(table.max())) - 1
     trained = round(1 + 8 * (window - 1) / reach) if reach else window

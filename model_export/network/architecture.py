@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-SEAM = -100.0
-"""What shifted windows add between pixels from opposite edges, in the paper's implementation."""
+MASK_VALUE = -100.0
+"""Added to scores between tokens from opposite edges in the paper's implementation."""
+
+LARGEST_IMAGE = 2048
+"""Side of the largest image a network is built for; the largest published Swin takes 1,536."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,10 @@ class Architecture:
             they are not `windows`.
         patch_size: Side of a patch, in pixels.
         mlp_ratio: Hidden width of an MLP over the width of its stage.
-        seam: What shifted windows add to scores of pairs that only the shift brought together.
+        mask_value: Added, in shifted windows, to scores of pairs that only the shift brought
+            together.
+        always_partition: Windows are shifted even where one window covers the whole feature map.
+        final_norm: There is a LayerNorm between the last stage and the mean over tokens.
     """
 
     name: str
@@ -36,7 +42,9 @@ class Architecture:
     pretrained_windows: tuple[int, ...] = ()
     patch_size: int = 4
     mlp_ratio: float = 4
-    seam: float = SEAM
+    mask_value: float = MASK_VALUE
+    always_partition: bool = False
+    final_norm: bool = True
 
     @property
     def embedding_dim(self) -> int:
@@ -71,16 +79,30 @@ class Architecture:
     def shift(self, stage: int, block: int) -> int:
         """Cyclic shift of a block: M // 2 in every second one, unless one window holds all."""
         window = self.stage_window(stage)
-        return window // 2 if block % 2 and window < self.stage_side(stage) else 0
+        several = window < self.stage_side(stage)
+        return window // 2 if block % 2 and (several or self.always_partition) else 0
 
     def faults(self) -> list[str]:
-        """Why no whole number of windows covers a feature map, if so; else nothing."""
+        """Why it cannot be built, if so; else nothing."""
+        stages = range(len(self.depths))
+        if not self.image_size <= LARGEST_IMAGE:
+            return [f"its image size {self.image_size:,} is more than {LARGEST_IMAGE:,} pixels"]
+        for stage in stages:
+            if self.stage_channels(stage) % self.heads[stage]:
+                channels, heads = self.stage_channels(stage), self.heads[stage]
+                return [f"{channels} channels of stage {stage + 1} are not {heads} equal heads"]
+            if self.always_partition and self.windows[stage] > self.stage_side(stage):
+                return [
+                    f"always_partition pads windows of {self.windows[stage]} to the "
+                    f"{self.stage_side(stage)} x {self.stage_side(stage)} tokens of stage "
+                    f"{stage + 1}"
+                ]
         if self.image_size % self.stage_stride(len(self.depths) - 1):
             smallest = self.stage_stride(len(self.depths) - 1)
             return [f"its image size {self.image_size} is not a multiple of {smallest}"]
         return [
             f"windows of {self.stage_window(stage)} do not fill the {self.stage_side(stage)} x "
             f"{self.stage_side(stage)} tokens of stage {stage + 1} at image size {self.image_size}"
-            for stage in range(len(self.depths))
+            for stage in stages
             if self.stage_side(stage) % self.stage_window(stage)
         ]

@@ -63,7 +63,9 @@ def shapes(architecture: Architecture) -> Shapes:
             found[f"{merging}.reduction.weight"] = (width, 2 * width)
         for block in range(depth):
             found |= _block(f"stages.{stage}.blocks.{block}", architecture, stage)
-    return found | _layer_norm("norm", architecture.embedding_dim)
+    if architecture.final_norm:
+        found |= _layer_norm("norm", architecture.embedding_dim)
+    return found
 
 
 def parameter_count(architecture: Architecture) -> int:

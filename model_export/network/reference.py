@@ -46,7 +46,9 @@ def _outputs(image: Array, tensors: Tensors, architecture: Architecture) -> dict
         for block in range(depth):
             x = _block(x, tensors, f"stages.{stage}.blocks.{block}", architecture, stage, block)
         outputs[feature_map(architecture.patch_size * 2**stage)] = x.transpose(2, 0, 1)
-    embedding: Array = _layer_norm(x, tensors, "norm").mean(axis=(0, 1))
+    if architecture.final_norm:
+        x = _layer_norm(x, tensors, "norm")
+    embedding: Array = x.mean(axis=(0, 1))
     outputs[EMBEDDING] = embedding
     if "head.weight" in tensors:
         logits = tensors["head.weight"].astype(np.float64) @ embedding
@@ -59,7 +61,8 @@ def _block(
 ) -> Array:
     """One block on a feature map [side, side, C]."""
     window = min(architecture.windows[stage], len(x))
-    shift = window // 2 if block % 2 and window < len(x) else 0
+    one_window = window == len(x) and not architecture.always_partition
+    shift = window // 2 if block % 2 and not one_window else 0
 
     def attention(y: Array) -> Array:
         return _shifted(y, tensors, f"{name}.attention", architecture, stage, shift)
@@ -85,7 +88,7 @@ def _shifted(
     # [side, side, C] -> [W, N, C]
     y = y.reshape(cells, window, cells, window, width).swapaxes(1, 2)
     y = y.reshape(cells * cells, window * window, width)
-    mask = _mask(side, window, shift, architecture.seam)
+    mask = _mask(side, window, shift, architecture.mask_value)
     y = _attention(y, tensors, name, architecture, stage, mask)
     y = y.reshape(cells, cells, window, window, width).swapaxes(1, 2).reshape(side, side, width)
     return np.roll(y, (shift, shift), axis=(0, 1))
@@ -153,14 +156,14 @@ def _position_bias(offsets: Array, tokens: int) -> Array:
     return bias
 
 
-def _mask(side: int, window: int, shift: int, seam: float) -> Array:
-    """`seam` for pairs that the cyclic shift brought together from opposite edges, [W, N, N]."""
+def _mask(side: int, window: int, shift: int, value: float) -> Array:
+    """`value` for pairs that the cyclic shift brought together from opposite edges, [W, N, N]."""
     cells = side // window
     came_round = np.arange(side) >= side - shift if shift else np.zeros(side, bool)
     region = 2 * came_round[:, None] + came_round[None, :]
     region = region.reshape(cells, window, cells, window).swapaxes(1, 2)
     region = region.reshape(cells * cells, window * window)
-    return np.where(region[:, :, None] == region[:, None, :], 0.0, seam)
+    return np.where(region[:, :, None] == region[:, None, :], 0.0, value)
 
 
 def _merge(x: Array, tensors: Tensors, name: str, version: int) -> Array:

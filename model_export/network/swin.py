@@ -157,7 +157,7 @@ class SwinTransformer(nn.Module):
             order = stage.order
             self.feature_maps.append(FeatureMap(architecture, i, order))
             self.map_names.append(feature_map(architecture.stage_stride(i)))
-        self.norm = LayerNorm(under("norm", tensors))
+        self.norm = LayerNorm(under("norm", tensors)) if architecture.final_norm else None
         self.mean = TokenMean(order.size, architecture.embedding_dim)
         self.head = None
         if LOGITS in outputs:
@@ -170,7 +170,7 @@ class SwinTransformer(nn.Module):
             x = stage(op, x)
             if name in self.outputs:
                 outputs[name] = to_map(op, x)
-        outputs[EMBEDDING] = self.mean(op, self.norm(op, x))
+        outputs[EMBEDDING] = self.mean(op, x if self.norm is None else self.norm(op, x))
         if self.head is not None:
             outputs[LOGITS] = self.head(op, outputs[EMBEDDING])
         return outputs

@@ -112,7 +112,7 @@ class SwinBlock(nn.Module):
         self.order = windows.window_order(side, side, window, shift)
         moved = not np.array_equal(arriving, self.order)
         self.cyclic_shift = Reorder(windows.reordering(arriving, self.order)) if moved else None
-        mask = windows.attention_mask(side, side, window, shift, architecture.seam)
+        mask = windows.attention_mask(side, side, window, shift, architecture.mask_value)
         self.norm1 = LayerNorm(under("norm1", tensors))
         part = under("attention", tensors)
         self.attention = self.make_attention(part, architecture, stage, mask)

@@ -15,7 +15,7 @@ order, so only the places where it changes cost anything: one `Gather` each.
 import numpy as np
 import numpy.typing as npt
 
-from model_export.network.architecture import SEAM
+from model_export.network.architecture import MASK_VALUE
 
 Order = npt.NDArray[np.int64]
 
@@ -107,12 +107,12 @@ def log_spaced_offsets(window: int, trained: int) -> npt.NDArray[np.float64]:
 
 
 def attention_mask(
-    height: int, width: int, window: int, shift: int, seam: float = SEAM
+    height: int, width: int, window: int, shift: int, value: float = MASK_VALUE
 ) -> npt.NDArray[np.float32]:
     """What SW-MSA adds to attention scores so that only neighbours in the image see each other.
 
     The cyclic shift brings tokens from opposite edges into one window; pairs of tokens from
-    different sides of the seam get `seam`, all others 0.
+    different sides of an edge get `value`, all others 0.
 
     Returns:
         float32 `[W, N, N]`: window, query token, key token.
@@ -121,4 +121,4 @@ def attention_mask(
     # Rows and columns below `shift` came round the edge; only the last windows hold any of them.
     region = (2 * (row < shift) + (column < shift)).reshape(window * window, -1).T
     apart = region[:, :, None] != region[:, None, :]
-    return np.where(apart, np.float32(seam), np.float32(0))
+    return np.where(apart, np.float32(value), np.float32(0))

@@ -7,6 +7,8 @@ import re
 
 import numpy as np
 
+from model_export.network import windows
+
 
 def timm(tensors):
     """Since 0.9: patch merging at the start of its stage."""
@@ -34,6 +36,53 @@ def _timm(tensors, merging_stage, head):
         )
         name = re.sub(r"^head\.", f"{head}.", name)
         if name.endswith("qkv.bias") and name.replace("qkv.bias", "logit_scale") in file:
+            query, _, value = np.split(tensor, 3)
+            file[name.replace("qkv.bias", "q_bias")] = query
+            file[name.replace("qkv.bias", "v_bias")] = value
+            continue
+        file[_position_mlp(name)] = _scale(name, tensor)
+    return file
+
+
+def simmim(tensors):
+    """V2 as SimMIM published it: behind `encoder.`, the position MLP under another name."""
+    file = {
+        f"encoder.{name.replace('cpb_mlp', 'rpe_mlp')}": t for name, t in paper(tensors).items()
+    }
+    return file | {"encoder.mask_token": np.zeros((1, 1, 64), np.float32)}
+
+
+def with_stage_norms(file, norm="norm", stage_norm="norm{0}", first=0):
+    """A backbone for detection: a norm for each stage's map in place of the one at the end."""
+    width = len(file[f"{norm}.weight"])
+    last = 1 + first
+    ours = {name: t for name, t in file.items() if not name.startswith(f"{norm}.")}
+    for part in ("weight", "bias"):
+        ours[f"{stage_norm.format(first)}.{part}"] = np.ones(width // 2, np.float32)
+        ours[f"{stage_norm.format(last)}.{part}"] = file[f"{norm}.{part}"]
+    return ours
+
+
+def openmmlab(tensors):
+    """Mmpretrain 1.2; V2 merges at the start of a stage. Merging unfolds: [..., C, row, column]."""
+    v2 = any(name.endswith("logit_scale") for name in tensors)
+    file = {}
+    for name, tensor in tensors.items():
+        if ".patch_merging." in name and not (v2 and ".norm." in name):
+            # from top left, bottom left, top right, bottom right
+            parts = tensor.reshape(*tensor.shape[:-1], 4, -1)[..., [0, 2, 1, 3], :]
+            tensor = np.ascontiguousarray(parts.swapaxes(-1, -2)).reshape(tensor.shape)
+        name = re.sub(
+            r"^stages\.(\d+)\.patch_merging",
+            lambda m: f"stages.{int(m[1]) - (not v2)}.downsample",
+            name,
+        )
+        name = name.replace("linear_embedding.norm", "patch_embed.norm")
+        name = name.replace("linear_embedding", "patch_embed.projection")
+        name = name.replace(".attention.projection.", ".attn.w_msa.proj.")
+        name = name.replace(".attention.", ".attn.w_msa.")
+        name = name.replace(".mlp.fc1", ".ffn.layers.0.0").replace(".mlp.fc2", ".ffn.layers.1")
+        if v2 and name.endswith("qkv.bias"):
             query, _, value = np.split(tensor, 3)
             file[name.replace("qkv.bias", "q_bias")] = query
             file[name.replace("qkv.bias", "v_bias")] = value
@@ -96,7 +145,7 @@ def torchvision(tensors):
             table = np.stack(np.meshgrid(spaced, spaced, indexing="ij"), axis=-1)[None]
             start = name.removesuffix("logit_scale")
             file[f"{start}relative_coords_table"] = table.astype(np.float32)
-            file[f"{start}relative_position_index"] = np.zeros(256, np.int64)
+            file[f"{start}relative_position_index"] = windows.relative_position_index(4).reshape(-1)
     return file
 
 

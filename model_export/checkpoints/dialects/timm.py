@@ -21,5 +21,6 @@ TIMM = Dialect(
         **in_blocks("layers.{stage}.blocks.{block}", IN_BLOCK),
         "norm": "norm",
     },
-    split={"qkv.bias": ("q_bias", None, "v_bias")},  # V2
+    split={2: {"qkv.bias": ("q_bias", None, "v_bias")}},
+    stage_norms="norm{stage}",
 )

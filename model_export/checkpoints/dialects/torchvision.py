@@ -23,4 +23,5 @@ TORCHVISION = Dialect(
         ),
         "norm": "norm",
     },
+    flat_index=True,
 )

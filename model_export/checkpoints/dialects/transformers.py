@@ -27,17 +27,27 @@ TRANSFORMERS = Dialect(
         "norm": "layernorm",
     },
     split={
-        "qkv.weight": ("query.weight", "key.weight", "value.weight"),
-        "qkv.bias": ("query.bias", "key.bias?", "value.bias"),  # V2's key has none
+        1: {
+            "qkv.weight": ("query.weight", "key.weight", "value.weight"),
+            "qkv.bias": ("query.bias", "key.bias", "value.bias"),
+        },
+        2: {
+            "qkv.weight": ("query.weight", "key.weight", "value.weight"),
+            "qkv.bias": ("query.bias", None, "value.bias"),
+        },
     },
+    stage_norms="hidden_states_norms.stage{nth}",
     # Its V2 adds the paper's mask twice (modeling_swinv2.py of 4.21 to 5.23).
-    v2_seam=-200.0,
+    v2_mask_value=-200.0,
 )
 
 IN_BLOCK_SINCE_5 = IN_BLOCK | {
     "attention": "attention",
     "attention.relative_position_bias_table": (
         "attention.relative_position_bias.relative_position_bias_table"
+    ),
+    "attention.relative_position_index": (
+        "attention.relative_position_bias.relative_position_index"
     ),
     "attention.projection": "attention.o_proj",
     "mlp.fc1": "mlp.fc1",
@@ -49,8 +59,10 @@ TRANSFORMERS_IN_MEMORY = replace(
     name="transformers (a state_dict of 5.x)",
     parts=TRANSFORMERS.parts | in_blocks(BLOCK, IN_BLOCK_SINCE_5),
     split={
-        "qkv.weight": ("q_proj.weight", "k_proj.weight", "v_proj.weight"),
-        "qkv.bias": ("q_proj.bias", "k_proj.bias?", "v_proj.bias"),
+        1: {
+            "qkv.weight": ("q_proj.weight", "k_proj.weight", "v_proj.weight"),
+            "qkv.bias": ("q_proj.bias", "k_proj.bias", "v_proj.bias"),
+        },
     },
 )
 """What V1's modules are called in memory since 5.0; save_pretrained still writes the old names."""

@@ -1,9 +1,11 @@
 """From a path, a file or a folder, to the tensors of a checkpoint, whatever the file's format."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from model_export.checkpoints.formats import safetensors_file, torch_file
 from model_export.checkpoints.formats.stored import Stored
@@ -15,7 +17,18 @@ NAMES = (
 )
 """What transformers and timm call the weights in a folder; the first that is there is taken."""
 
-SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
+SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".pkl", ".tar")
+"""Endings of checkpoints; `.tar` as in timm's model_best.pth.tar, which is no tar file."""
+
+SHARD = re.compile(r"-(\d+)-of-(\d+)\.\w+$")
+"""The end of a shard's name."""
+
+ADAPTER = "adapter_config.json"
+"""What peft writes beside an adapter; transformers would load it with the model."""
+
+MERGE = (
+    "merge it into its base first, with peft's merge_and_unload(), and save the model that returns"
+)
 
 
 @dataclass(frozen=True)
@@ -26,15 +39,19 @@ class Opened:
         path: The file, or the index of the files.
         tensors: All of them, by the names in the files.
         sha256: Of the file, or of the files one after the other.
-        notes: What there is to say about them.
+        size: Bytes of the files.
+        notes: What the user should be told about them.
         metadata: What a safetensors file's header says of itself, for example `source`.
+        settings: What lies in the file beside the weights, for example settings of a training run.
     """
 
     path: Path
     tensors: Stored
     sha256: str
+    size: int
     notes: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def open_checkpoint(path: Path) -> Opened:
@@ -48,15 +65,27 @@ def open_checkpoint(path: Path) -> Opened:
         raise CheckpointError(
             f"{path}: no such file; weights are 'random', 'hub', hf://ORG/REPOSITORY, or a file"
         )
+    if (file.parent / ADAPTER).is_file():
+        raise CheckpointError(f"{ADAPTER} lies beside {file}: an adapter (LoRA); {MERGE}")
     if file.name.endswith(".json"):
         parts = safetensors_file.shards(file)
         notes = [f"{file.name} names {len(parts)} files of weights"]
     else:
         parts, notes = [file], []
+        if (shard := SHARD.search(file.name)) and int(shard[2]) > 1:
+            raise CheckpointError(
+                f"{file} is part {int(shard[1])} of {int(shard[2])} of a checkpoint; name the "
+                "folder with all parts and their index, or the index"
+            )
     tensors: Stored = {}
+    metadata: dict[str, str] = {}
+    settings: dict[str, Any] = {}
     for part in parts:
-        found, key = _tensors(part)
+        found, key, said, beside = _read(part)
+        if twice := tensors.keys() & found.keys():
+            raise CheckpointError(f"{part} and another shard both hold {min(twice)[:80]}")
         tensors |= found
+        metadata, settings = metadata or said, settings | beside
         if key:
             notes.append(f"took the weights under '{key}'")
     digest = hashlib.sha256()
@@ -64,34 +93,46 @@ def open_checkpoint(path: Path) -> Opened:
         with part.open("rb") as content:
             while block := content.read(1 << 20):
                 digest.update(block)
-    said = safetensors_file.metadata(parts[0])
-    return Opened(file, tensors, digest.hexdigest(), tuple(dict.fromkeys(notes)), said)
+    return Opened(
+        path=file,
+        tensors=tensors,
+        sha256=digest.hexdigest(),
+        size=sum(part.stat().st_size for part in parts),
+        notes=tuple(dict.fromkeys(notes)),
+        metadata=metadata,
+        settings=settings,
+    )
 
 
 def _in_folder(folder: Path) -> Path:
     for name in NAMES:
         if (folder / name).is_file():
             return folder / name
-    found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+    found = sorted(f for f in folder.iterdir() if f.suffix in SUFFIXES and f.is_file())
     if len(found) == 1:
         return found[0]
     raise CheckpointError(
         f"{folder} holds {len(found) or 'no'} checkpoints "
-        f"({', '.join(path.name for path in found) or ', '.join(NAMES)}); name the file"
+        f"({', '.join(path.name for path in found[:8]) or ', '.join(NAMES)}); name the file"
     )
 
 
-def _tensors(path: Path) -> tuple[Stored, str | None]:
-    """The tensors of one file and the key they lay under, by its first bytes, not its name."""
+def _read(path: Path) -> tuple[Stored, str | None, dict[str, str], dict[str, Any]]:
+    """Tensors of a file, what they lay under, what it says of itself, and what lies beside them.
+
+    What kind of file it is, its first bytes say, not its name.
+    """
     with path.open("rb") as file:
         start = file.read(9)
     if not start:
         raise CheckpointError(f"{path} is empty; download it again")
     if start[8:] == b"{":
-        return safetensors_file.read(path), None
+        tensors, metadata = safetensors_file.read(path)
+        return tensors, None, metadata, {}
     if start.startswith((b"PK\x03\x04", b"\x80")):
-        return torch_file.read(path)
+        found = torch_file.read(path)
+        return found.tensors, found.key, {}, found.settings
     raise CheckpointError(
         f"{path} is neither a safetensors file nor one that torch.save wrote; "
-        "give a .safetensors, .pth, .pt or .bin file of weights"
+        f"give a file of weights ({', '.join(SUFFIXES)})"
     )

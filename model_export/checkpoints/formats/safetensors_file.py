@@ -1,6 +1,5 @@
 """Files of safetensors, alone or as shards with an index."""
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,43 +8,55 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
-from model_export.checkpoints.formats.stored import Stored, StoredTensor, decoded
+from model_export.checkpoints.formats import json_file
+from model_export.checkpoints.formats.stored import Stored, StoredTensor, contiguous, decoded
 from model_export.errors import CheckpointError
 
+LARGEST_HEADER = 16 * 2**20
+"""Bytes of a header; Swin-L's has 40,000."""
 
-def read(path: Path) -> Stored:
-    """The tensors of a .safetensors file.
+
+def read(path: Path) -> tuple[Stored, dict[str, str]]:
+    """The tensors of a .safetensors file, and what it says of itself, for example its `source`.
 
     Raises:
         CheckpointError: It is not one, or not a whole one.
     """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > LARGEST_HEADER:
+            raise CheckpointError(
+                f"{path} is not a safetensors file, or its header has more than "
+                f"{LARGEST_HEADER >> 20} MiB, which no Swin's has"
+            )
+        header = json_file.parsed(file.read(length), f"{path}: its header")
     try:
-        with safe_open(path, framework="numpy") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            described = {n: (tuple(s.get_shape()), s.get_dtype()) for n, s in slices.items()}
+        with safe_open(path, framework="numpy"):
+            pass  # checks that shapes, types and offsets fit one another and the file
     except SafetensorError as error:
         raise CheckpointError(
             f"{path} is not a safetensors file, or not a whole one ({error}); download it again"
         ) from error
-    starts = _starts(path)
-    return {
-        name: StoredTensor(shape, dtype, partial(_tensor, path, starts[name], dtype, shape))
-        for name, (shape, dtype) in described.items()
-    }
+    metadata: dict[str, str] = header.pop("__metadata__", None) or {}
+    data = np.memmap(path, np.uint8, "r", offset=8 + length) if header else np.empty(0, np.uint8)
+    return {name: _stored(data, value) for name, value in header.items()}, metadata
 
 
 def shard_names(index: Path) -> list[str]:
     """The files that an index of shards names, in order.
 
     Raises:
-        CheckpointError: It is not an index.
+        CheckpointError: It is not an index, or names a file that is not beside it.
     """
-    try:
-        names = set(json.loads(index.read_bytes())["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{index} is not an index of shards: no 'weight_map'") from error
-    # Only names of files beside the index: an index is no way out of its folder.
-    return sorted({Path(str(name)).name for name in names})
+    places = json_file.read(index).get("weight_map")
+    if not isinstance(places, dict) or not places:
+        raise CheckpointError(f"{index} is not an index of shards: no 'weight_map'")
+    names = sorted({str(name) for name in places.values()})
+    if outside := [name for name in names if name != Path(name).name]:
+        raise CheckpointError(
+            f"{index} names '{outside[0][:80]}': shards must lie beside their index"
+        )
+    return names
 
 
 def shards(index: Path) -> list[Path]:
@@ -62,31 +73,7 @@ def shards(index: Path) -> list[Path]:
     return paths
 
 
-def metadata(path: Path) -> dict[str, str]:
-    """What the file says of itself, for example `source` and `licence`; nothing if it is no such.
-
-    The format allows texts by name; `read` has checked the header.
-    """
-    with path.open("rb") as file:
-        if file.read(9)[8:] != b"{":
-            return {}
-    found: dict[str, str] = _header(path)[1].get("__metadata__", {})
-    return found
-
-
-def _header(path: Path) -> tuple[int, dict[str, Any]]:
-    """Length of the header and what it says."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        return length, json.loads(file.read(length))
-
-
-def _starts(path: Path) -> dict[str, int]:
-    """Where each tensor's bytes begin; safetensors has checked the header."""
-    length, header = _header(path)
-    header.pop("__metadata__", None)
-    return {name: 8 + length + value["data_offsets"][0] for name, value in header.items()}
-
-
-def _tensor(path: Path, start: int, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    return decoded(np.memmap(path, np.uint8, "r")[start:], dtype, shape)
+def _stored(data: npt.NDArray[np.uint8], said: dict[str, Any]) -> StoredTensor:
+    shape, dtype = tuple(said["shape"]), said["dtype"]
+    part = data[slice(*said["data_offsets"])]
+    return StoredTensor(shape, dtype, partial(decoded, part, dtype, shape, contiguous(shape)))

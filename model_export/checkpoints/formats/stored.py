@@ -9,17 +9,32 @@ import numpy.typing as npt
 
 from model_export.errors import CheckpointError
 
-FLOATS = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
-"""Types that weights may have, by safetensors' names; NumPy has no bfloat16, only its bits."""
+FLOATS = ("F16", "BF16", "F32", "F64")
+"""Types that weights may have, by safetensors' names."""
 
-SIZES = {"U8": 1, "I8": 1, "BOOL": 1, "I16": 2, "F16": 2, "BF16": 2}
-SIZES |= {"I32": 4, "F32": 4, "I64": 8, "F64": 8}
-"""Bytes of a number; of types that are no weights too, as their storages are stepped over."""
+TYPES = {
+    "F16": "<f2",
+    "BF16": "<u2",
+    "F32": "<f4",
+    "F64": "<f8",  # NumPy has BF16's bits only
+    "BOOL": "u1",
+    "U8": "u1",
+    "I8": "i1",
+    "I16": "<i2",
+    "I32": "<i4",
+    "I64": "<i8",
+}
+"""Types that can be read, and NumPy's names for them."""
+
+
+def size_of(dtype: str) -> int:
+    """Bytes of a number of one of `TYPES`."""
+    return np.dtype(TYPES[dtype]).itemsize
 
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A tensor in a file; `read` gives it in float32, if `dtype` is one of `FLOATS`."""
+    """A tensor in a file; `read` gives it in float32, if `dtype` is one of `TYPES`."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -30,35 +45,70 @@ Stored = dict[str, StoredTensor]
 """The tensors of a checkpoint, by the file's names."""
 
 
+def check(
+    name: str,
+    dtype: str,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    offset: int,
+    size: int,
+) -> None:
+    """Refuse a tensor that its file does not hold; nothing is allocated.
+
+    Args:
+        name: What the file calls it.
+        dtype: One of `TYPES`, or something else, of which nothing is known.
+        shape: Of the tensor.
+        strides: In elements.
+        offset: Of the first element, in elements.
+        size: Bytes there are.
+
+    Raises:
+        CheckpointError: It reaches beyond the bytes, or has more elements than they hold: torch
+            can repeat a number without storing it again, but no weights are like that.
+    """
+    whole = len(shape) == len(strides) and min((0, *shape, *strides, offset)) == 0
+    if whole and (dtype not in TYPES or 0 in shape):
+        return
+    last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=False))
+    if not whole or (last + 1) * size_of(dtype) > size:
+        raise CheckpointError(f"{name} reaches beyond its data; the file is truncated or damaged")
+    if math.prod(shape) * size_of(dtype) > size:
+        raise CheckpointError(
+            f"{name} has {math.prod(shape):,} numbers and {size:,} bytes: refused; save a copy "
+            "that is not expanded, tensor.contiguous()"
+        )
+
+
+def contiguous(shape: tuple[int, ...], *, column_major: bool = False) -> tuple[int, ...]:
+    """Strides, in elements, of a tensor without gaps."""
+    if column_major:
+        return contiguous(shape[::-1])[::-1]
+    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
+
+
 def decoded(
     data: npt.NDArray[np.uint8],
     dtype: str,
     shape: tuple[int, ...],
-    strides: tuple[int, ...] | None = None,
+    strides: tuple[int, ...],
     offset: int = 0,
 ) -> npt.NDArray[np.float32]:
-    """A float32 copy of a tensor among bytes.
+    """A float32 copy of a tensor that `check` has let pass.
 
     Args:
         data: The bytes, little endian.
-        dtype: One of `FLOATS`.
+        dtype: One of `TYPES`.
         shape: Of the tensor.
-        strides: In elements; those of a contiguous tensor if not given.
+        strides: In elements.
         offset: Of the first element, in elements.
-
-    Raises:
-        CheckpointError: The tensor reaches beyond the data.
     """
-    if strides is None:
-        strides = tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
     if 0 in shape:
         return np.zeros(shape, np.float32)
-    last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-    if min(offset, *strides, 0) < 0 or (last + 1) * SIZES[dtype] > data.size:
-        raise CheckpointError("a tensor reaches beyond its data; the file is truncated or damaged")
-    elements = data[: data.size // SIZES[dtype] * SIZES[dtype]].view(FLOATS[dtype])
-    bytewise = tuple(step * SIZES[dtype] for step in strides)
+    elements = data[: data.size // size_of(dtype) * size_of(dtype)].view(TYPES[dtype])
+    bytewise = tuple(step * size_of(dtype) for step in strides)
     tensor = np.lib.stride_tricks.as_strided(elements[offset:], shape, bytewise, writeable=False)
     if dtype == "BF16":  # the upper half of a float32
         return (tensor.astype(np.uint32) << 16).view(np.float32)
-    return tensor.astype(np.float32)
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is refused
+        return tensor.astype(np.float32)

@@ -11,6 +11,7 @@ from safetensors.numpy import save, save_file
 from model_export.catalog import NANO, find
 from model_export.checkpoints.reading import read
 from model_export.errors import CheckpointError
+from model_export.network import windows
 from tests.support import layouts
 from tests.support.small_model import SMALL_MODEL, SMALL_MODEL_V2
 from tests.support.weights import lively
@@ -120,7 +121,7 @@ def test_transformers_configuration_tells_geometry_and_preprocessing(saved, tmp_
     saved(layouts.transformers(OURS["swinv2"].tensors, "swinv2."), "model.safetensors")
     entry, _ = read(tmp_path)
     assert entry.architecture.pretrained_windows == (3, 2)
-    assert entry.architecture.seam == -200  # transformers adds the mask twice
+    assert entry.architecture.mask_value == -200  # transformers adds the mask twice
     prepared = entry.preprocessing
     assert (prepared.resize, prepared.resize_mode, prepared.crop) == (32, "stretch", 32)
     assert (prepared.interpolation, prepared.std) == ("bilinear", (0.5, 0.25, 0.5))
@@ -192,15 +193,17 @@ def test_attention_without_biases_has_biases_of_zero(saved, file):
 
 
 def test_buffers_and_what_is_not_the_networks_are_left_out_and_that_is_said(saved, file):
-    extra = {
-        "layers.0.blocks.0.attn.relative_position_index": np.zeros((16, 16), np.int64),
-        "layers.0.blocks.1.attn_mask": np.zeros((4, 16, 16), np.float32),
+    index = windows.relative_position_index(4)
+    blocks = ("layers.0.blocks.0", "layers.0.blocks.1", "layers.1.blocks.0", "layers.1.blocks.1")
+    extra = {f"{block}.attn.relative_position_index": index for block in blocks}
+    extra |= {
+        "layers.0.blocks.1.attn_mask": windows.attention_mask(8, 8, 4, 2),
         "decode_head.conv.weight": np.zeros((3, 3), np.float32),
     }
     _, checkpoint = read(saved(file | extra))
     assert_equal(checkpoint.tensors, OURS["swin"].tensors)
     assert checkpoint.notes[1:] == (
-        "left out 2 buffers that the geometry determines",
+        "left out 5 buffers that the geometry determines",
         "left out 1 tensors that are not the network's: decode_head.conv.weight",
     )
 
@@ -244,7 +247,6 @@ def test_another_kind_of_file_is_refused(tmp_path, content, reason):
         ("blocks.0.pos_embed", "a Vision Transformer"),
         ("stages.0.blocks.0.conv_dw.weight", "a ConvNeXt"),
         ("layer1.0.conv1.weight", "a ResNet"),
-        ("stages.0.blocks.0.attn.w_msa.qkv.weight", "a Swin of OpenMMLab"),
         ("something.else", r"no Swin Transformer: 1 tensors \(something.else"),
     ],
 )

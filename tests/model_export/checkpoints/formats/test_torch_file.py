@@ -89,9 +89,9 @@ def test_strided_and_shared_storages_are_read(path):
             {},
         ),
     }
-    tensors, key = torch_file.read(write(path, content, storages))
-    assert key is None
-    read = {name: stored.read() for name, stored in tensors.items()}
+    found = torch_file.read(write(path, content, storages))
+    assert found.key is None
+    read = {name: stored.read() for name, stored in found.tensors.items()}
     np.testing.assert_array_equal(read["whole"], NUMBERS.reshape(3, 4))
     np.testing.assert_array_equal(read["transposed"], NUMBERS.reshape(3, 4).T)
     np.testing.assert_array_equal(read["part"], [5, 8])
@@ -109,7 +109,7 @@ def test_strided_and_shared_storages_are_read(path):
 )
 def test_other_types_become_float32(path, kind, data):
     content = {"a": tensor("0", kind, 12, 0, (12,), (1,))}
-    tensors, _ = torch_file.read(write(path, content, {"0": data}))
+    tensors = torch_file.read(write(path, content, {"0": data})).tensors
     np.testing.assert_array_equal(tensors["a"].read(), NUMBERS)
 
 
@@ -124,15 +124,15 @@ def test_the_papers_training_checkpoints_are_read_without_their_classes(path):
         ),
         "model": weights,
     }
-    tensors, key = torch_file.read(write(path, content, {"0": NUMBERS.tobytes()}))
-    assert (list(tensors), key) == (["a"], "model")
+    found = torch_file.read(write(path, content, {"0": NUMBERS.tobytes()}))
+    assert (list(found.tensors), found.key) == (["a"], "model")
 
 
 def test_an_average_is_preferred_to_the_weights_it_is_of(path):
     average = {"a": tensor("0", "FloatStorage", 12, 0, (12,), (1,))}
     content = {"state_dict": {}, "model": {"b": 1}, "state_dict_ema": average}
-    _, key = torch_file.read(write(path, content, {"0": NUMBERS.tobytes()}))
-    assert key == "state_dict_ema"
+    found = torch_file.read(write(path, content, {"0": NUMBERS.tobytes()}))
+    assert found.key == "state_dict_ema"
 
 
 def old_format(content, storages):
@@ -149,7 +149,7 @@ def test_the_format_before_torch_1_6_is_read(path):
     }
     storages = {"one": NUMBERS.tobytes(), "two": (2 * NUMBERS).tobytes()}
     path.write_bytes(old_format(content, storages))
-    tensors, _ = torch_file.read(path)
+    tensors = torch_file.read(path).tensors
     np.testing.assert_array_equal(tensors["a"].read(), NUMBERS)
     np.testing.assert_array_equal(tensors["b"].read(), 2 * NUMBERS[6:].reshape(2, 3))
 
@@ -214,7 +214,7 @@ def test_every_other_name_is_refused(wanted):
 def test_files_without_whole_weights_are_refused(path, content, reason):
     write(path, content, {"0": NUMBERS.tobytes()})
     with pytest.raises(CheckpointError, match=reason):
-        [stored.read() for stored in torch_file.read(path)[0].values()]
+        [stored.read() for stored in torch_file.read(path).tensors.values()]
 
 
 def test_damaged_files_are_refused(path):
@@ -238,7 +238,7 @@ def test_torchs_own_files_are_read(path: Path, new):
     torch = pytest.importorskip("torch")
     layer = torch.nn.Linear(3, 4).to(torch.bfloat16)
     torch.save({"model": layer.state_dict()}, path, _use_new_zipfile_serialization=new)
-    tensors, key = torch_file.read(path)
-    assert key == "model"
+    found = torch_file.read(path)
+    assert found.key == "model"
     for name, expected in layer.state_dict().items():
-        np.testing.assert_array_equal(tensors[name].read(), expected.float().numpy())
+        np.testing.assert_array_equal(found.tensors[name].read(), expected.float().numpy())
