@@ -58,7 +58,7 @@ class ActivationRange:
 
 
 def instrumented(model: ir.Model) -> ir.Model:
-    """The model with three more outputs for every activation to quantise: what `ActivationRange` holds."""
+    """The model with three more outputs for every activation to quantise: `ActivationRange`."""
     for name, layers in sharing_an_input(model.graph).items():
         tape = Tape()
         batch_and_tokens = constant(model.graph, f"{name}/axes", np.array([0, 1]))
