@@ -42,7 +42,7 @@ def serve() -> int:
     from service.engine import model
     from service.types import Pixels, Vectors
 
-    def run(self: model.Model, pixels: Pixels, alone: bool = False) -> Vectors:
+    def run(self: model.Model, pixels: Pixels, *, lone: bool = False) -> Vectors:
         time.sleep(RUN_S)
         return np.ones((len(pixels), self.card.embedding_dim), np.float32)
 

@@ -62,9 +62,9 @@ class Ceiling:
 
         self._cases: dict[str, tuple[int, Callable[[int], object]]] = {
             "model, a stream a core": (cores, lambda turn: loaded.run(pixels)),
-            "model, one run on all cores": (1, lambda turn: loaded.run(pixels, alone=True)),
+            "model, one run on all cores": (1, lambda turn: loaded.run(pixels, lone=True)),
             BUSY: (cores, lambda turn: loaded.run(decoded(turn))),
-            LONE: (1, lambda turn: loaded.run(decoded(turn), alone=True)),
+            LONE: (1, lambda turn: loaded.run(decoded(turn), lone=True)),
         }
         self._seconds = setup.seconds
         self._rates: dict[str, list[float]] = defaultdict(list)

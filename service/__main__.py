@@ -47,7 +47,6 @@ def serve(settings: Settings) -> int:
     logger.info(logs.limits(settings))
     memory.lay_out_heaps(resources.usable_cores())
     faulthandler.enable()  # a crash in native code then says in which thread, and where
-    sys.setswitchinterval(resources.SWITCH_S)
     if settings.workers > 1:
         from service.server.workers import supervisor
 

@@ -26,7 +26,7 @@ from service.api.middleware import BodyLimit, HeadAsGet, RequestLog, ShutdownRes
 from service.api.state import ServiceState
 from service.engine import placement
 from service.engine.lifecycle import Lifecycle
-from service.engine.placement import Loaded
+from service.engine.placement import Placement
 from service.errors import StartError
 from service.observability import traces
 from service.observability.metrics import Metrics
@@ -52,7 +52,7 @@ READABLE_HEADERS = [
 def create_app(
     settings: Settings,
     on_failure: Callable[[], None] = lambda: None,
-    load: Callable[[Settings], Loaded] = placement.load,
+    load: Callable[[Settings], Placement] = placement.load,
 ) -> FastAPI:
     """A service that loads its model in the background once it runs.
 

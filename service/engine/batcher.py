@@ -1,4 +1,4 @@
-"""Many callers, few runs: who may queue, and which stream takes which images next."""
+"""Many callers, few runs: which stream takes which images next."""
 
 import threading
 import time
@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 
-from service.engine.image_queue import Job, Waiting
-from service.engine.stream import Lane, RunObserver, Stream
-from service.errors import NotReady, RequestTimeout
+from service.engine.decoder import Decoder
+from service.engine.image_queue import ImageQueue
+from service.engine.job import Job
+from service.engine.pace import Pace
+from service.engine.stream import Lane, Stream
+from service.observability.observer import Observer
 
 
 class Batcher:
@@ -16,12 +19,8 @@ class Batcher:
 
     A batch is what queued while the streams were busy: there is no timer unless `max_delay_s` asks
     for one. A place in the queue is taken by `admit`, before the image is decoded, and given back
-    when a stream takes it or it is dropped; so `depth` counts every image that waits, decoded or
-    not. Requests take turns, an image each, so that a large one does not hold up those behind it.
-
-    A run is told whether it is `alone`: no image waits and at most half of the streams, this one
-    among them, have work, so that it may use the cores of the others. Of several devices the one
-    with the fewest runs under way takes the next batch.
+    when a stream takes it or it is dropped. Of several devices the one with the fewest runs under
+    way takes the next batch.
 
     Raises:
         Exception: what the `prepare` of a lane raises; no stream is left running then.
@@ -30,23 +29,32 @@ class Batcher:
     def __init__(
         self,
         lanes: Sequence[Lane],
+        decoder: Decoder,
+        observer: Observer,
         *,
         max_batch_size: int,
         capacity: int,
         max_delay_s: float = 0,
-        on_run: RunObserver = lambda size, *, succeeded: None,
     ) -> None:
         self._max_batch_size = max_batch_size
         self._max_delay_s = max_delay_s
-        self.waiting = Waiting(capacity)
-        self._lock = threading.Lock()
+        self._lock = decoder.memory.lock
         self._idle = {lane.device: threading.Condition(self._lock) for lane in lanes}
-        self._closed = False
-        self._on_run = on_run
-        self.last_run_failed = False
-        self.warm_run_s = 0.0
-        self._streams = [Stream(lane, self._alone, self._observe_run) for lane in lanes]
+        decoder.memory.waiting += self._idle.values()
+        self.queue = ImageQueue(capacity, decoder.memory)
+        self._pace = Pace(len(lanes))
+        self.queue.paces.append(self._pace)
+        self._streams = [Stream(lane, decoder, observer) for lane in lanes]
         self._threads: list[threading.Thread] = []
+        self.warm_run_s = 0.0
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        """Start the streams, one at a time: GPUs record graphs only while nothing else runs."""
         for number, stream in enumerate(self._streams):
             ready: Future[float] = Future()
             thread = threading.Thread(
@@ -54,22 +62,7 @@ class Batcher:
             )
             self._threads.append(thread)
             thread.start()
-            try:  # one at a time: GPUs record graphs only while nothing else runs
-                self.warm_run_s = max(self.warm_run_s, ready.result())
-            except BaseException:
-                self.close()
-                raise
-
-    def admit(self, count: int, deadline: float) -> list[Job]:
-        """Take places for `count` images, or none.
-
-        Raises:
-            QueueFull: there are not that many left.
-            NotReady: the batcher is closed.
-        """
-        with self._lock:
-            self._check_open()
-            return self.waiting.admit(count, deadline)
+            self.warm_run_s = max(self.warm_run_s, ready.result())
 
     def check_room(self) -> None:
         """Refuse where `admit` would refuse a single image now, and take no place.
@@ -78,60 +71,51 @@ class Batcher:
             QueueFull: there is none left.
             NotReady: the batcher is closed.
         """
-        self._check_open()
-        self.waiting.check_room(1)
+        self.queue.check_room()
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise NotReady("the service is shutting down", retry_after_s=1)
+    def admit(self, jobs: Sequence[Job]) -> None:
+        """Give the images of a request a place each, or none of them.
 
-    def put(self, jobs: Iterable[Job]) -> None:
-        """Queue admitted images at once, so that a stream takes all of them if it may.
-
-        The stream that takes a job decodes its `image`, where that is not pixels. What decoding
-        raises is the job's answer.
+        Raises:
+            QueueFull: there are not that many places, or their turn would come too late.
+            NotReady: the batcher is closed.
         """
         with self._lock:
+            self.queue.admit(jobs)
+
+    def put(self, jobs: Iterable[Job]) -> None:
+        """Queue admitted images at once, so that a stream takes all of them if it may."""
+        with self._lock:
             for job in jobs:
-                self.waiting.put(job)
+                self.queue.put(job)
             self._idle[self._least_busy()].notify()
 
     def drop(self, job: Job, error: Exception) -> None:
         """Answer an admitted image that will not be queued."""
         with self._lock:
-            self.waiting.leave()
+            self.queue.leave(job)
         if job.future.set_running_or_notify_cancel():
             job.future.set_exception(error)
 
     @property
-    def depth(self) -> int:
-        """Images that wait, decoded or not."""
-        return self.waiting.depth
-
-    @property
-    def capacity(self) -> int:
-        """How many may."""
-        return self.waiting.capacity
-
-    @property
-    def undecoded(self) -> int:
-        """Images that wait and are not decoded yet, by whomever they will be."""
-        return max(0, self.waiting.depth - self.waiting.decoded)
-
-    @property
     def streams(self) -> int:
         """Runs that can be under way at once."""
-        return len(self._threads)
+        return len(self._streams)
 
     @property
     def busy(self) -> int:
         """Streams with a batch in hand, which they decode or run."""
-        return sum(stream.step is not None for stream in self._streams)
+        return sum(stream.lane.busy for stream in self._streams)
 
     @property
     def alive(self) -> bool:
         """Whether every stream can take work."""
         return all(thread.is_alive() for thread in self._threads)
+
+    @property
+    def last_run_failed(self) -> bool:
+        """Whether the model failed on the run that ended last."""
+        return max(stream.last_run for stream in self._streams)[1]
 
     def longest_run_s(self) -> float:
         """How long the oldest run under way has been going, in seconds; 0 if there is none."""
@@ -149,7 +133,7 @@ class Batcher:
     def close(self) -> None:
         """Take no more images, answer those that wait, end the streams."""
         with self._lock:
-            self._closed = True
+            self.queue.closed = True
             for idle in self._idle.values():
                 idle.notify_all()
         for thread in self._threads:
@@ -162,49 +146,33 @@ class Batcher:
             ready.set_exception(error)
             return
         while (jobs := self._take(stream)) is not None:
-            if stream.work(jobs) and jobs:
-                self._observe_pace(jobs)
-
-    def _alone(self) -> bool:
-        """Whether a run that begins now may use the cores of other streams."""
-        return self.waiting.depth == 0 and 2 * self.busy <= len(self._streams)
+            began = time.monotonic()
+            stream.work(jobs)
+            self._pace.observe(sum(job.cost_s for job in jobs), time.monotonic() - began)
 
     def _take(self, stream: Stream) -> list[Job] | None:
         """The next batch, less whoever has left or is too late; None once closed and empty."""
         idle = self._idle[stream.lane.device]
         with self._lock:
-            while not self.waiting.queued or self._handed_on(stream.lane.device):
-                if self._closed and not self.waiting.queued:
+            while (first := self.queue.first()) is None or self._handed_on(stream.lane.device):
+                if self.queue.closed and not self.queue.queued:
                     return None
                 idle.wait()
             if self._max_delay_s:
-                full_by = self.waiting.oldest().queued_at + self._max_delay_s
                 idle.wait_for(
-                    lambda: self.waiting.queued >= self._max_batch_size or self._closed,
-                    timeout=max(0.0, full_by - time.monotonic()),
+                    lambda: self.queue.queued >= self._max_batch_size or self.queue.closed,
+                    timeout=max(0.0, first.queued_at + self._max_delay_s - time.monotonic()),
                 )
-            now = time.monotonic()
-            stream.begin(runs=False)
-            jobs: list[Job] = []
-            while self.waiting.queued and len(jobs) < self._max_batch_size:
-                job = self.waiting.next()
-                if not job.future.set_running_or_notify_cancel():
-                    continue
-                if job.expired:
-                    job.future.set_exception(
-                        RequestTimeout("the image waited too long in the queue")
-                    )
-                    continue
-                job.taken_at = now
-                jobs.append(job)
-            if self.waiting.queued:
+            stream.begin()
+            jobs = self.queue.take(self._max_batch_size)
+            if self.queue.queued:
                 self._idle[self._least_busy()].notify()
         return jobs
 
     def _handed_on(self, device: str) -> bool:
         """Whether the next batch is rather another device's, a stream of which is then woken."""
         other = self._least_busy(device)
-        if self._closed or other == device:
+        if self.queue.closed or other == device:
             return False
         self._idle[other].notify()
         return True
@@ -215,18 +183,9 @@ class Batcher:
             return self._streams[0].lane.device
         busy, able = Counter[str](), set()
         for stream in self._streams:
-            if stream.step is None:
-                able.add(stream.lane.device)
-            else:
+            if stream.lane.busy:
                 busy[stream.lane.device] += 1
+            else:
+                able.add(stream.lane.device)
         order = (*preferred, *self._idle)
         return min((name for name in order if name in able), key=busy.__getitem__, default=order[0])
-
-    def _observe_pace(self, jobs: Sequence[Job]) -> None:
-        seconds = (time.monotonic() - jobs[0].taken_at) / len(jobs)
-        with self._lock:
-            self.waiting.observe_pace(seconds / len(self._threads))
-
-    def _observe_run(self, size: int, *, succeeded: bool) -> None:
-        self.last_run_failed = not succeeded
-        self._on_run(size, succeeded=succeeded)

@@ -1,24 +1,25 @@
 """Image bytes to vectors: preprocessing, batching and the model joined. No HTTP here."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from functools import partial
 
 import numpy as np
 
-from service.engine import memory, placement
+from service.engine import memory, placement, resources
 from service.engine.batcher import Batcher
-from service.engine.decoders import Decoders, Work
-from service.engine.image_queue import Decode, Job
-from service.engine.placement import Loaded
-from service.errors import NotReady, RequestTimeout, ServiceError
-from service.images import decoding
-from service.images.preprocess import preprocess
+from service.engine.decode_memory import DecodeMemory
+from service.engine.decoder import Decoder
+from service.engine.decoder_pool import DecoderPool
+from service.engine.job import Job, Request
+from service.engine.placement import Placement
+from service.errors import ServiceError
+from service.images import cost, decoding
 from service.observability.observer import Observer
 from service.settings import Settings
-from service.types import Embedding, EngineState, Image, Pixels, Vector
+from service.types import Embedding, EngineState, Image, Vector
 
 STALLED_RUNS = 20
 STALLED_S = 4.0
@@ -42,32 +43,43 @@ class Embedder:
         self,
         settings: Settings,
         observer: Observer,
-        load: Callable[[Settings], Loaded] = placement.load,
+        load: Callable[[Settings], Placement] = placement.load,
     ) -> None:
         began = time.monotonic()
         decoding.configure(settings.max_image_pixels)
-        self._loaded = loaded = load(settings)
-        self.on_gpu = loaded.on_gpu
-        self.max_batch_size = loaded.max_batch_size
-        self.model = loaded.model
-        self.card = self.model.card
-        self._max_pixels = settings.max_image_pixels
-        self._exact = settings.preprocess == "exact"
         self._observer = observer
+        self._placement = placed = load(settings)
+        self.on_gpu = placed.on_gpu
+        self.max_batch_size = placed.max_batch_size
+        self.model = placed.model
+        self.card = self.model.card
+        self._costs = cost.Estimates(
+            self.card.preprocessing, settings.max_image_pixels, exact=settings.preprocess == "exact"
+        )
         try:
-            self.batcher = Batcher(
-                loaded.lanes,
-                max_batch_size=loaded.max_batch_size,
-                capacity=settings.max_queue_size,
-                max_delay_s=settings.max_queue_delay_ms / 1000,
-                on_run=observer.observe_run,
-            )
+            self._start(settings)
         except BaseException:
-            loaded.close()
+            placed.close()
             raise
-        self._decoders = Decoders(loaded.decode_threads) if loaded.decode_threads else None
         memory.give_back()  # what loading parsed and packed is in part freed again
         self.load_s = time.monotonic() - began
+
+    def _start(self, settings: Settings) -> None:
+        """Start the threads that decode and run."""
+        placed = self._placement
+        room = DecodeMemory(resources.decode_bytes(settings))
+        decoder = Decoder(self.card.preprocessing, settings, room, self._observer)
+        self.batcher = Batcher(
+            placed.lanes,
+            decoder,
+            self._observer,
+            max_batch_size=placed.max_batch_size,
+            capacity=settings.max_queue_size,
+            max_delay_s=settings.max_queue_delay_ms / 1000,
+        )
+        self._run_s = self.batcher.warm_run_s / placed.max_batch_size
+        threads = placed.decode_threads
+        self._pool = DecoderPool(threads, decoder, self.batcher) if threads else None
 
     def submit(self, images: Sequence[Image], timeout_s: float) -> list[Future[Embedding]]:
         """Start embedding images, all of them or none; pixels need no decoding.
@@ -76,34 +88,42 @@ class Embedder:
         work where that has not begun.
 
         Raises:
-            QueueFull: there is no room for all of them.
+            QueueFull: there is no room for all of them, or they would not be done in time.
             NotReady: the embedder is closed.
         """
+        request, deadline = Request(), time.monotonic() + timeout_s
+        jobs = [self._job(request, deadline, image) for image in images]
         try:
-            jobs = self.batcher.admit(len(images), time.monotonic() + timeout_s)
+            self.batcher.admit(jobs)
         except ServiceError:
             self._observer.count_refused_images(len(images))
             raise
-        ready: list[Job] = []
-        ahead: list[Work] = []
-        for job, image in zip(jobs, images, strict=True):
+        for job in jobs:
             job.future.add_done_callback(self._observer.observe_image)
-            if isinstance(image, bytes):
-                self._observer.observe_bytes(len(image))
-                decode = partial(self._decode, job, image)
-                if self._decoders is not None:
-                    ahead.append(partial(self._decode_ahead, job, decode))
-                    continue
-                job.image = decode
-            else:
-                job.height, job.width = image.shape[:2]
-                job.image = image
-            ready.append(job)
-        if ready:
-            self.batcher.put(ready)
-        if self._decoders is not None:
-            self._decoders.submit(ahead)
+            if job.data is not None:
+                self._observer.observe_bytes(len(job.data))
+        if self._pool is None:
+            self.batcher.put(jobs)
+        else:
+            self._pool.put([job for job in jobs if job.data is not None])
+            self.batcher.put([job for job in jobs if job.data is None])
         return [job.future for job in jobs]
+
+    def _job(self, request: Request, deadline: float, image: Image) -> Job:
+        if not isinstance(image, bytes):
+            height, width = image.shape[:2]
+            job = Job(request, deadline, pixels=image, cost_s=self._run_s)
+            job.height, job.width = height, width
+            return job
+        estimate = self._costs.estimate(image)
+        run_s = self._run_s if self._pool is None else 0.0  # by the same thread, or by another
+        return Job(
+            request,
+            deadline,
+            data=image,
+            cost_s=estimate.decode_s + run_s,
+            decode_bytes=estimate.bounded_bytes,
+        )
 
     def check_room(self) -> None:
         """Refuse a request, of which nothing is known yet, where not even one image has room.
@@ -120,14 +140,13 @@ class Embedder:
 
     def alive(self) -> bool:
         """Whether all threads are there. One that ended is not started again."""
-        return self.batcher.alive and (self._decoders is None or self._decoders.alive)
+        return self.batcher.alive and (self._pool is None or self._pool.alive)
 
     def hung(self) -> bool:
         """Whether a thread has been at a run or an image for longer than any should."""
         longest_s = max(STALLED_S, STALLED_RUNS * self.batcher.warm_run_s)
-        return (
-            self.batcher.longest_run_s() > longest_s or self._longest_decode_s() > STALLED_DECODE_S
-        )
+        decoding = self.batcher.longest_decode_s if self._pool is None else self._pool.longest_s
+        return self.batcher.longest_run_s() > longest_s or decoding() > STALLED_DECODE_S
 
     def stalled(self) -> bool:
         """Whether a thread has ended or hangs."""
@@ -138,25 +157,30 @@ class Embedder:
 
         Free after a success; after a failure it is a real run that has to succeed.
         """
-        if self.stalled() or not self._loaded.healthy():
+        if self.stalled() or not self._placement.healthy():
             return False
-        if self.batcher.last_run_failed:
-            try:
-                (job,) = self.batcher.admit(1, time.monotonic() + STALLED_S)
-                job.image = self._blank()
-                self.batcher.put([job])
-                job.future.result(STALLED_S)
-            except (ServiceError, TimeoutError):
-                return False
+        return not self.batcher.last_run_failed or self._runs()
+
+    def _runs(self) -> bool:
+        """Whether the model succeeds on a grey image."""
+        size = self.card.image_size
+        grey = np.full((size, size, 3), 128, np.uint8)
+        job = Job(Request(), math.inf, pixels=grey)
+        try:
+            self.batcher.admit([job])
+            self.batcher.put([job])
+            job.future.result(STALLED_S)
+        except (ServiceError, TimeoutError):
+            return False
         return True
 
     def state(self) -> EngineState:
         """What it is doing now, for the metrics."""
-        batcher = self.batcher
+        batcher, queue = self.batcher, self.batcher.queue
         return EngineState(
-            queued=batcher.depth,
-            undecoded=batcher.undecoded,
-            capacity=batcher.capacity,
+            queued=queue.depth,
+            undecoded=max(0, queue.depth - queue.decoded),
+            capacity=queue.capacity,
             streams=batcher.streams,
             busy=batcher.busy,
             longest_run_s=batcher.longest_run_s(),
@@ -164,42 +188,10 @@ class Embedder:
 
     def close(self) -> None:
         """Finish what was submitted and stop."""
-        if self._decoders is not None:
-            self._decoders.close()
+        if self._pool is not None:
+            self._pool.close()
         self.batcher.close()
-        self._loaded.close()
-
-    def _longest_decode_s(self) -> float:
-        if self._decoders is not None:
-            return self._decoders.longest_s()
-        return self.batcher.longest_decode_s()
-
-    def _decode(self, job: Job, image: bytes) -> Pixels:
-        started = time.monotonic()
-        picture = preprocess(image, self.card.preprocessing, self._max_pixels, exact=self._exact)
-        job.decode_s = time.monotonic() - started
-        job.width, job.height = picture.width, picture.height
-        self._observer.observe_picture(picture)
-        return picture.pixels
-
-    def _decode_ahead(self, job: Job, decode: Decode) -> None:
-        """Decode before a stream asks for it, so that batches are ready when a device is."""
-        if job.future.cancelled() or job.expired:
-            self.batcher.drop(job, RequestTimeout("the image waited too long to be decoded"))
-            return
-        try:
-            job.image = decode()
-        except Exception as error:
-            self.batcher.drop(job, error)
-            return
-        except BaseException:  # this thread ends, and the image still gets an answer
-            self.batcher.drop(job, NotReady("the decoder failed", retry_after_s=1))
-            raise
-        self.batcher.put([job])
-
-    def _blank(self) -> Pixels:
-        size = self.card.image_size
-        return np.full((size, size, 3), 128, np.uint8)
+        self._placement.close()
 
 
 def unit_length(vector: Vector) -> Vector:

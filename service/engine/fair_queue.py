@@ -1,35 +1,78 @@
-"""A queue in which requests take turns, so that a large one does not hold up those behind it."""
+"""A queue in which requests take turns by cost, so that large ones do not hold up small ones."""
 
+import heapq
+import itertools
+import time
 from collections import deque
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import NamedTuple
 
-T = TypeVar("T")
+from service.engine.job import Job, Request
+
+PATIENCE = 32.0
+"""How long an image lets others go first, in multiples of what it costs itself."""
 
 
-class Turns(Generic[T]):
-    """What waits, by request. Whoever calls holds the lock of those who share it."""
+class Turn(NamedTuple):
+    """When the turn of a request comes; of equal ones the first to enter comes first."""
+
+    comes_at: float
+    entry: int
+    jobs: deque[Job]
+
+
+class FairQueue:
+    """Jobs that wait, by request. Whoever calls holds the lock of those who share it.
+
+    A request's turn comes `PATIENCE` times the cost of its next image after that image came to be
+    its first. Equal images take turns, one of each request; an expensive one lets all go first that
+    come in the meantime and cost little, and no longer, so that it gets its turn whatever comes.
+    """
 
     def __init__(self) -> None:
-        self._requests: deque[deque[T]] = deque()
+        self._waiting: dict[Request, deque[Job]] = {}
+        self._turns: list[Turn] = []  # a heap
+        self._entries = itertools.count()
 
     def __bool__(self) -> bool:
-        """Whether anything waits."""
-        return bool(self._requests)
+        """Whether any wait."""
+        return bool(self._turns)
 
-    def put(self, item: T, request: deque[T]) -> None:
-        """Have an item wait behind those of its request that wait, which `request` holds."""
-        if not request:
-            self._requests.append(request)
-        request.append(item)
+    def put(self, job: Job) -> None:
+        """Have a job wait behind those of its request that wait."""
+        jobs = self._waiting.setdefault(job.request, deque())
+        jobs.append(job)
+        if len(jobs) == 1:
+            self._enter(jobs)
 
-    def first(self) -> T:
-        """The item that is next."""
-        return self._requests[0][0]
+    def first(self, allowed: Callable[[Job], bool]) -> Job | None:
+        """The job that is next of those that are allowed to be; None if there is none."""
+        turn = self._first(allowed)
+        return turn and turn.jobs[0]
 
-    def next(self) -> T:
-        """Take the first item of the request whose turn it is."""
-        request = self._requests.popleft()
-        item = request.popleft()
-        if request:
-            self._requests.append(request)
-        return item
+    def take(self, allowed: Callable[[Job], bool]) -> Job | None:
+        """Take the job that is next of those that are allowed to be; None if there is none."""
+        turn = self._first(allowed)
+        if turn is None:
+            return None
+        if turn is self._turns[0]:
+            heapq.heappop(self._turns)
+        else:
+            self._turns.remove(turn)
+            heapq.heapify(self._turns)
+        job = turn.jobs.popleft()
+        if turn.jobs:
+            self._enter(turn.jobs)
+        else:
+            del self._waiting[job.request]
+        return job
+
+    def _enter(self, jobs: deque[Job]) -> None:
+        """Give a request a turn for its next job."""
+        comes_at = time.monotonic() + PATIENCE * jobs[0].cost_s
+        heapq.heappush(self._turns, Turn(comes_at, next(self._entries), jobs))
+
+    def _first(self, allowed: Callable[[Job], bool]) -> Turn | None:
+        if self._turns and allowed(self._turns[0].jobs[0]):
+            return self._turns[0]
+        return min((turn for turn in self._turns if allowed(turn.jobs[0])), default=None)

@@ -1,110 +1,124 @@
-"""Images that wait for a stream: a bounded queue in which requests take turns."""
+"""The bounded queue of images: who may wait, for how long, and who is next."""
 
 import time
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-from service.engine.fair_queue import Turns
-from service.errors import QueueFull
-from service.types import Embedding, Pixels
-
-RECENT = 32
-"""Batches over which the pace is averaged."""
+from service.engine.decode_memory import DecodeMemory
+from service.engine.fair_queue import FairQueue
+from service.engine.job import Job
+from service.engine.pace import Pace
+from service.errors import NotReady, QueueFull, RequestTimeout
 
 
-Decode = Callable[[], Pixels]
-"""Makes the pixels of an image; called once, when its turn has come."""
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """One image on its way. Whoever waits for it holds `future`, and gives up by cancelling it.
-
-    `request` holds those of the images that came with it which wait for a stream. `image` is there
-    once it waits too: pixels as the model takes them, or what will make them.
-    """
-
-    deadline: float
-    request: "deque[Job]"
-    future: Future[Embedding] = field(default_factory=Future)
-    image: Pixels | Decode | None = None
-    decode_s: float = 0
-    width: int = 0
-    height: int = 0
-    queued_at: float = 0
-    taken_at: float = 0
-
-    @property
-    def expired(self) -> bool:
-        return time.monotonic() >= self.deadline
-
-
-class Waiting:
-    """The queue. Whoever calls holds the lock of those who share it.
+class ImageQueue:
+    """Images that wait for a stream. Whoever calls holds the lock of `memory`.
 
     A place is taken before the image is decoded and given back when a stream takes the image or it
     is dropped; so `depth` counts every image that waits, `queued` those of them that a stream may
     take, and `decoded` those of these that it need not decode.
+
+    Args:
+        capacity: most images that may wait.
+        memory: in which those are decoded that are not yet.
+
+    Attributes:
+        paces: of the threads that work on images, in groups; the slowest group sets the pace.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, memory: DecodeMemory) -> None:
         self.capacity = capacity
         self.depth = 0
         self.queued = 0
         self.decoded = 0
-        self.image_s = 0.0
-        self._turns: Turns[Job] = Turns()
+        self.closed = False
+        self._memory = memory
+        self._jobs = FairQueue()
+        self._cost_s = 0.0  # of all that hold a place
+        self._requests = 0  # that hold a place
+        self.paces: list[Pace] = []
 
-    def check_room(self, count: int) -> None:
+    def check_room(self, count: int = 1) -> None:
         """Whether `count` more images have room.
 
         Raises:
-            QueueFull: they have not; it says when they will have, at the recent pace.
+            QueueFull: they have not; it says when all that waits now will be done.
+            NotReady: the queue is closed.
         """
+        if self.closed:
+            raise NotReady("the service is shutting down", retry_after_s=1)
         if self.depth + count > self.capacity:
-            missing = self.depth + count - self.capacity
             raise QueueFull(
                 f"the queue is full: {self.depth} of at most {self.capacity} images are waiting; "
                 "try again later",
-                retry_after_s=max(1.0, missing * self.image_s),
+                retry_after_s=max(1.0, self._seconds(self._cost_s)),
             )
 
-    def admit(self, count: int, deadline: float) -> list[Job]:
-        """Take places for the images of a request, or none.
+    def admit(self, jobs: Sequence[Job]) -> None:
+        """Give the images of a request a place each, or none of them.
 
         Raises:
-            QueueFull: there are not that many left.
+            QueueFull: there are not that many places, or their turn would come too late.
+            NotReady: the queue is closed.
         """
-        self.check_room(count)
-        self.depth += count
-        request: deque[Job] = deque()
-        return [Job(deadline, request) for _ in range(count)]
+        self.check_room(len(jobs))
+        self._check_time(jobs)
+        for job in jobs:
+            self.depth += 1
+            self._cost_s += job.cost_s
+            self._requests += not job.request.places
+            job.request.places += 1
+
+    def _check_time(self, jobs: Sequence[Job]) -> None:
+        """Refuse a request that would not be done in time if what waits goes on as it does now.
+
+        As requests take turns by cost, each of those that wait gets no more done before this one
+        than this one costs.
+        """
+        own_s = sum(job.cost_s for job in jobs)
+        ahead_s = min(self._cost_s, self._requests * own_s)
+        left_s = min((job.deadline for job in jobs), default=0.0) - time.monotonic()
+        if ahead_s and self._seconds(ahead_s + own_s) > left_s:
+            raise QueueFull(
+                f"the answer would take {self._seconds(ahead_s + own_s):.1f} s, more than the "
+                f"{max(0.0, left_s):.1f} s that the request has left; try again later",
+                retry_after_s=max(1.0, self._seconds(self._cost_s)),
+            )
+
+    def _seconds(self, cost_s: float) -> float:
+        """In how many seconds work of an estimated cost is done."""
+        return max((pace.seconds(cost_s) for pace in self.paces), default=0.0)
 
     def put(self, job: Job) -> None:
         """Have an admitted image wait for its turn."""
         job.queued_at = time.monotonic()
-        self._turns.put(job, job.request)
+        self._jobs.put(job)
         self.queued += 1
-        self.decoded += not callable(job.image)
+        self.decoded += job.data is None
 
-    def leave(self) -> None:
-        """Give back the place of an image that was admitted and not put."""
+    def leave(self, job: Job) -> None:
+        """Give back the place of an image."""
         self.depth -= 1
+        job.request.places -= 1
+        self._requests -= not job.request.places
+        self._cost_s = self._cost_s - job.cost_s if self.depth else 0.0  # rounding ends here
 
-    def oldest(self) -> Job:
-        """The image that is next."""
-        return self._turns.first()
+    def first(self) -> Job | None:
+        """The image that is next, if one may be taken now."""
+        return self._jobs.first(self._memory.fits)
 
-    def next(self) -> Job:
-        """Take the first image of the request whose turn it is."""
-        job = self._turns.next()
-        self.queued -= 1
-        self.decoded -= not callable(job.image)
-        self.depth -= 1
-        return job
-
-    def observe_pace(self, image_s: float) -> None:
-        """Learn in how many seconds the streams together took one image more."""
-        self.image_s += (image_s - self.image_s) / RECENT if self.image_s else image_s
+    def take(self, most: int) -> list[Job]:
+        """Take the images that are next, at most so many, less those that nobody waits for."""
+        jobs: list[Job] = []
+        while len(jobs) < most and (job := self._jobs.take(self._memory.fits)) is not None:
+            self.queued -= 1
+            self.decoded -= job.data is None
+            self.leave(job)
+            if not job.future.set_running_or_notify_cancel():
+                continue
+            if job.expired:
+                job.future.set_exception(RequestTimeout("the image waited too long in the queue"))
+                continue
+            job.taken_at = time.monotonic()
+            self._memory.reserve(job)
+            jobs.append(job)
+        return jobs

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from service.engine import memory, placement
 from service.engine.embedder import Embedder
-from service.engine.placement import Loaded
+from service.engine.placement import Placement
 from service.errors import EngineError, NotReady, ReloadFailed
 from service.observability.metrics import Metrics
 from service.settings import Settings
@@ -69,7 +69,7 @@ class Lifecycle:
         self,
         settings: Settings,
         metrics: Metrics,
-        load: Callable[[Settings], Loaded] = placement.load,
+        load: Callable[[Settings], Placement] = placement.load,
         introduce: Callable[[Embedder], Awaitable[None]] = _to_nobody,
     ) -> None:
         self.phase = Phase.STARTING

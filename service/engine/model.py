@@ -38,12 +38,12 @@ class Model:
         """Onnxruntime's name of what runs the model."""
         return PROVIDERS[kind(self.device)]
 
-    def run(self, pixels: Pixels, alone: bool = False) -> Vectors:
+    def run(self, pixels: Pixels, *, lone: bool = False) -> Vectors:
         """Embed uint8 `[n, height, width, 3]` RGB pixels; float32 `[n, dim]`, not normalised.
 
-        An image's vector has the same bits whether it runs `alone` or not.
+        A `lone` run has the machine to itself; the vectors have the same bits either way.
         """
-        session = self.lone_session if alone else self.session
+        session = self.lone_session if lone else self.session
         vectors: Vectors = session.run([EMBEDDING], {PIXELS: pixels})[0]
         # Onnxruntime's own array lies in its arena until nobody refers to it. In the midst of a
         # block that the next run needs whole, it makes that run take another.
@@ -61,7 +61,7 @@ class Model:
         give_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         for session in {self.lone_session, self.session}:
             session.run([EMBEDDING], {PIXELS: grey}, give_back)
-        self.run(grey, alone=True)
+        self.run(grey, lone=True)
         began = time.monotonic()
         self.check(self.run(grey))
         return time.monotonic() - began

@@ -1,4 +1,4 @@
-"""What the streams run on: a model, and each stream's lane to it."""
+"""Where the model runs: on which devices, and each stream's lane to it."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A model and the ways to it.
+class Placement:
+    """A model, and the lanes on which streams run it.
 
     With 0 `decode_threads` each stream decodes its own images. `healthy` says whether what is
     behind the lanes does its work, as far as that is not seen from here; `close` lets go of it.
@@ -36,7 +36,7 @@ class Loaded:
     close: Callable[[], None] = lambda: None
 
 
-def load(settings: Settings, *, lone_runs: bool = True) -> Loaded:
+def load(settings: Settings, *, lone_runs: bool = True) -> Placement:
     """Load the model into this process, on the devices that the settings ask for.
 
     Without `lone_runs` there is one session: in a job no run has the machine to itself.
@@ -64,7 +64,7 @@ def load(settings: Settings, *, lone_runs: bool = True) -> Loaded:
             "little meaning; serve a trained checkpoint for real use",
             card.weights.source,
         )
-    return Loaded(loaded, lanes, plan.max_batch_size, plan.decode_threads, on_gpu)
+    return Placement(loaded, lanes, plan.max_batch_size, plan.decode_threads, on_gpu)
 
 
 def title(model: ModelInfo) -> str:
@@ -76,11 +76,16 @@ def on_cpu(path: Path | None, plan: Plan) -> tuple[Model, list[Lane]]:
     """One model that all streams share, and that the first of them warms up."""
     loaded = model.load(path, "cpu", plan.threads_per_stream, plan.lone_threads)
 
-    def run(images: Sequence[Pixels], alone: bool) -> Vectors:
-        return loaded.run(np.stack(images), alone)  # [n, h, w, 3]
+    lanes: list[Lane] = []
 
-    others = [Lane(run)] * (plan.streams - 1)
-    return loaded, [Lane(run, prepare=loaded.warm_up), *others]
+    def run(images: Sequence[Pixels]) -> Vectors:
+        """A run uses the cores of other streams while at most half of all have work."""
+        lone = 2 * sum(lane.busy for lane in lanes) <= len(lanes)
+        return loaded.run(np.stack(images), lone=lone)  # [n, h, w, 3]
+
+    lanes += [Lane(run) for _ in range(plan.streams)]
+    lanes[0].prepare = loaded.warm_up
+    return loaded, lanes
 
 
 def on_gpus(path: Path | None, devices: Sequence[str], plan: Plan) -> tuple[Model, list[Lane]]:

@@ -1,44 +1,43 @@
-"""A stream: decodes the images of a batch, runs the model on them and answers for each."""
+"""A stream: a thread's work on one batch after the other: decode, run the model, answer."""
 
 import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
-from service.engine.image_queue import Job
+from service.engine.decoder import Decoder
+from service.engine.job import Job
 from service.errors import NotReady
+from service.observability.observer import Observer
 from service.types import Embedding, Pixels, Vectors
 
 logger = logging.getLogger(__name__)
 
-
-class RunObserver(Protocol):
-    """Told of each run that ended."""
-
-    def __call__(self, size: int, *, succeeded: bool) -> None: ...
+Run = Callable[[Sequence[Pixels]], Vectors]
+"""The pixels of `n` images to their vectors, float32 `[n, dim]`."""
 
 
-Run = Callable[[Sequence[Pixels], bool], Vectors]
-"""Images, and whether the run is alone, to their vectors, float32 `[n, dim]`."""
-
-
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Lane:
     """What a stream runs its batches on; lanes may share a device.
 
     The stream calls `prepare` before anything else; it gives the seconds that a warm run takes.
+
+    Attributes:
+        busy: whether its stream has a batch in hand.
     """
 
     run: Run
     device: str = "cpu"
     prepare: Callable[[], float] = lambda: 0.0
+    busy: bool = False
 
 
 class Step(NamedTuple):
-    """What a stream is at, since when: it decodes an image or runs the model."""
+    """What a stream does, since when: it decodes an image or runs the model."""
 
     runs: bool
     since: float
@@ -49,64 +48,67 @@ class Stream:
 
     Args:
         lane: what it runs batches on.
-        alone: whether a run that begins now may use the cores of other streams.
-        on_run: told of each run.
+        decoder: decodes the images that are not decoded yet.
+        observer: told of each run.
 
     Attributes:
-        step: what it is at; None while it waits for a batch.
+        step: what it does; None while it waits for a batch.
+        last_run: when its last run ended, and whether the model failed on it.
     """
 
-    def __init__(self, lane: Lane, alone: Callable[[], bool], on_run: RunObserver) -> None:
+    def __init__(self, lane: Lane, decoder: Decoder, observer: Observer) -> None:
         self.lane = lane
         self.step: Step | None = None
-        self._alone = alone
-        self._on_run = on_run
+        self.last_run = (0.0, False)
+        self._decoder = decoder
+        self._observer = observer
 
-    def begin(self, *, runs: bool) -> None:
-        """Note that it decodes or runs from now on."""
-        self.step = Step(runs, time.monotonic())
+    def begin(self) -> None:
+        """Note that it has a batch in hand."""
+        self.lane.busy = True
+        self.step = Step(runs=False, since=time.monotonic())
 
-    def work(self, jobs: Sequence[Job]) -> bool:
-        """Decode a batch, run the model on what could be decoded, and answer every job.
-
-        Returns:
-            Whether the run succeeded, or none was needed.
-        """
+    def work(self, jobs: Sequence[Job]) -> None:
+        """Decode a batch, run the model on what could be decoded, and answer every job."""
         try:
-            images = []
-            for job in jobs:
-                self.begin(runs=False)
-                if (pixels := _pixels(job)) is not None:
-                    images.append((job, pixels))
-            if images:
-                self._run(images)
+            decoded = [job for job in jobs if self._decode(job)]
+            if decoded:
+                self._run(decoded)
         except Exception:
             waiting = sum(not job.future.done() for job in jobs)
             logger.exception("a run of %d images failed", waiting)
-            self._on_run(waiting, succeeded=False)
-            return False
-        else:
-            return True
+            self._observe_run(waiting, succeeded=False)
         finally:  # every job gets an answer, even if this thread ends here
             for job in jobs:
                 if not job.future.done():
                     job.future.set_exception(_run_failed())
             self.step = None
+            self.lane.busy = False
 
-    def _run(self, images: Sequence[tuple[Job, Pixels]]) -> None:
-        """Run the model on a batch and answer its waiters."""
+    def _decode(self, job: Job) -> bool:
+        """Whether a job has its pixels; what decoding raises is its answer."""
+        self.step = Step(runs=False, since=time.monotonic())
+        try:
+            self._decoder.decode(job)
+        except Exception as error:
+            job.future.set_exception(error)
+            return False
+        return True
+
+    def _run(self, jobs: Sequence[Job]) -> None:
+        """Run the model on decoded images and answer those who wait for them."""
         started = time.monotonic()
-        alone = self._alone()
-        self.begin(runs=True)
-        batch = [pixels for _, pixels in images]  # n of [h, w, 3]
-        vectors = self.lane.run(batch, alone)  # [n, dim]
+        self.step = Step(runs=True, since=started)
+        batch = [job.pixels for job in jobs if job.pixels is not None]  # n of [h, w, 3]
+        vectors = self.lane.run(batch)  # [n, dim]
         answers = [
             (job, vector, bool(np.isfinite(vector).all()))
-            for (job, _), vector in zip(images, vectors, strict=True)
+            for job, vector in zip(jobs, vectors, strict=True)
         ]
-        self._on_run(len(images), succeeded=all(sound for _, _, sound in answers))
+        self._observe_run(len(jobs), succeeded=all(sound for _, _, sound in answers))
         inference_s = time.monotonic() - started
         for job, vector, sound in answers:
+            job.pixels = None
             if not sound:
                 logger.error("a vector has numbers that are not finite")
                 job.future.set_exception(_run_failed())
@@ -116,20 +118,10 @@ class Stream:
                 Embedding(vector, job.decode_s, queue_s, inference_s, job.width, job.height)
             )
 
+    def _observe_run(self, size: int, *, succeeded: bool) -> None:
+        self.last_run = (time.monotonic(), not succeeded)
+        self._observer.observe_run(size, succeeded=succeeded)
+
 
 def _run_failed() -> NotReady:
     return NotReady("the model failed on this run", retry_after_s=1)
-
-
-def _pixels(job: Job) -> Pixels | None:
-    """A job's pixels, decoded if they are not yet; None if they can't be, which answers it."""
-    # The job lets go of it: what decodes refers to the job, and a file would stay for that circle
-    # to be found by the garbage collector, which takes thousands of images.
-    image, job.image = job.image, None
-    if not callable(image):
-        return image
-    try:
-        return image()
-    except Exception as error:
-        job.future.set_exception(error)
-        return None

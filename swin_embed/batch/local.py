@@ -84,7 +84,7 @@ def embed(items: Iterable[Item], embedder: Embedder, *, normalize: bool) -> Gene
     room = _Room(WINDOW_BYTES)
     window: deque[tuple[Item, Future[_Read]]] = deque()
     readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
-    full = min(WINDOW, embedder.batcher.capacity)
+    full = min(WINDOW, embedder.batcher.queue.capacity)
     try:
         for item in items:
             window.append((item, readers.submit(_read, item, embedder, room)))

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -44,7 +43,6 @@ def started(settings: Settings) -> Iterator[Embedder]:
     """An embedder as the settings say; it ends with the block, or with SIGTERM."""
     signal.signal(signal.SIGTERM, _interrupt)
     logs.configure("console", "warning")
-    sys.setswitchinterval(resources.SWITCH_S)
     memory.lay_out_heaps(resources.usable_cores())
     embedder = Embedder(settings, Observer(), partial(placement.load, lone_runs=False))
     try:

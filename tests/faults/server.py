@@ -82,11 +82,11 @@ def _fault(pixels: np.ndarray) -> str | None:
 
 
 def _faulty_run(run: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    def faulty(self: model.Model, pixels: np.ndarray, alone: bool = False) -> np.ndarray:
+    def faulty(self: model.Model, pixels: np.ndarray, *, lone: bool = False) -> np.ndarray:
         fault = _fault(pixels)
         if fault in RUN:
             RUN[fault]()
-        vectors = run(self, pixels, alone)
+        vectors = run(self, pixels, lone=lone)
         if fault == "run gives NaN":
             return vectors * np.nan
         return vectors[1:] if fault == "run gives too few vectors" else vectors

@@ -64,11 +64,8 @@ class Buckets:
             seconds = time.monotonic() - began
         return seconds
 
-    def run(self, images: Sequence[Pixels], alone: bool = False) -> Vectors:
-        """Embed images, each uint8 `[height, width, 3]`; float32 `[n, dim]`, not normalised.
-
-        Whether the run is `alone` makes no difference on a GPU.
-        """
+    def run(self, images: Sequence[Pixels]) -> Vectors:
+        """Embed images, each uint8 `[height, width, 3]`; float32 `[n, dim]`, not normalised."""
         count = len(images)
         size = self._sizes[bisect_left(self._sizes, count)]
         bucket = self._buckets[size]

@@ -7,14 +7,13 @@ import selectors
 import socket
 import struct
 import threading
-from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
 from model_export.model_card import ModelCard
 from service.engine.embedder import Embedder
-from service.engine.image_queue import Job
+from service.engine.job import Job, Request
 from service.engine.resources import WorkerPlan
 from service.errors import ServiceError
 from service.server.workers.shared_pixels import Layout, SharedPixels
@@ -90,7 +89,7 @@ class Intake:
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
         self._memories: dict[SharedPixels, int] = {}  # and how many of its lanes are open
-        self._in_order: deque[Job] = deque()
+        self._in_order = Request()
         self._selector = selectors.DefaultSelector()
         self._ended = threading.Event()
         self._waker, self._wakes = socket.socketpair()
@@ -157,16 +156,14 @@ class Intake:
         (count,) = COUNT.unpack(message)
         lane_end.expect(count)
         batcher = self.embedder.batcher
+        jobs = [Job(self._in_order, math.inf, pixels=pixels) for pixels in lane_end.pixels[:count]]
         try:
-            jobs = batcher.admit(count, math.inf)
+            batcher.admit(jobs)
         except ServiceError as error:
             logger.warning("a batch was refused: %s", error)
-            jobs = [Job(0, deque()) for _ in range(count)]
             for job in jobs:
                 job.future.set_exception(error)
         else:
-            for job, pixels in zip(jobs, lane_end.pixels, strict=False):
-                job.request, job.image = self._in_order, pixels
             batcher.put(jobs)
         for row, job in enumerate(jobs):
             job.future.add_done_callback(partial(lane_end.give, row))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model_export.model_card import ModelCard
-from service.engine.placement import Loaded
+from service.engine.placement import Placement
 from service.engine.stream import Lane
 from service.errors import EngineError, NotReady
 from service.server.workers.intake import COUNT, Offer
@@ -35,11 +35,10 @@ class RemoteLane:
         self._pixels = shared.pixels[lane]  # [images, side, side, 3]
         self._vectors = shared.vectors[lane]  # [images, dim]
 
-    def run(self, images: Sequence[Pixels], alone: bool = False) -> Vectors:
+    def run(self, images: Sequence[Pixels]) -> Vectors:
         """Have the engine embed images, each uint8 `[side, side, 3]`; float32 `[n, dim]`.
 
-        Whether the run is `alone` the engine knows better. The row of an image that it failed on
-        is not finite.
+        The row of an image that the engine failed on is not finite.
 
         Raises:
             SystemExit: the engine has hung up, which ends the thread; that ends the process.
@@ -61,7 +60,7 @@ class RemoteLane:
         self._channel.close()
 
 
-def attach(offer: Offer, descriptors: Sequence[int]) -> Loaded:
+def attach(offer: Offer, descriptors: Sequence[int]) -> Placement:
     """Lanes to the engine that made an offer; the first is tried before any serves.
 
     Args:
@@ -86,7 +85,7 @@ def attach(offer: Offer, descriptors: Sequence[int]) -> Loaded:
             way.close()
 
     first, *others = (way.run for way in ways)
-    return Loaded(
+    return Placement(
         RemoteModel(offer.card, offer.digest, offer.provider),
         [Lane(first, prepare=prepare), *map(Lane, others)],
         offer.layout.images,
@@ -110,7 +109,7 @@ class Offers:
         """Let nobody wait for an offer."""
         self._waiting.put(None)
 
-    def load(self, settings: Settings) -> Loaded:
+    def load(self, settings: Settings) -> Placement:
         """Take up the next offer; the settings of the model are the engine's.
 
         Raises:

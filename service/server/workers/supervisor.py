@@ -21,7 +21,7 @@ from prometheus_client.core import Metric
 from service.engine import placement, resources
 from service.engine.embedder import Embedder
 from service.engine.lifecycle import Lifecycle
-from service.engine.placement import Loaded
+from service.engine.placement import Placement
 from service.errors import EngineError, StartError
 from service.observability.metrics import Metrics
 from service.server.listeners import listen, url
@@ -64,7 +64,7 @@ def _share(total: int, parts: int, number: int) -> int:
     return total // parts + (number < total % parts)
 
 
-def _load_engine(settings: Settings) -> Loaded:
+def _load_engine(settings: Settings) -> Placement:
     """The model without decoders: what comes is decoded."""
     return replace(placement.load(settings), decode_threads=0)
 

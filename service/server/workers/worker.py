@@ -114,7 +114,6 @@ def main() -> int:
     )  # the supervisor tells it
     memory.lay_out_heaps(resources.usable_cores())
     faulthandler.enable()
-    sys.setswitchinterval(resources.SWITCH_S)
 
     def give_up() -> None:
         server.should_exit = True

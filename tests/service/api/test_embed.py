@@ -217,7 +217,7 @@ def test_an_empty_file_is_told_as_such(client):
 def test_a_full_queue_refuses_and_says_when_to_come_back(serve, monkeypatch):
     client = serve(max_queue_size=2, max_images_per_request=2)
     batcher = client.app.state.service.lifecycle.embedder.batcher
-    monkeypatch.setattr(batcher.waiting, "depth", 1)
+    monkeypatch.setattr(batcher.queue, "depth", 1)
     answer = client.post("/embed", files=[("files", jpeg("coffee"))] * 2)
     error(answer, 429, "queue_full")
     assert int(answer.headers["Retry-After"]) >= 1
@@ -226,7 +226,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(serve, monkeypatch):
 @pytest.mark.parametrize("path", ["/embed", "/v1/embeddings", "/v2/models/x/infer"])
 def test_a_full_queue_refuses_before_the_body_is_read(client, monkeypatch, path):
     state = client.app.state.service.lifecycle.embedder
-    monkeypatch.setattr(state.batcher.waiting, "depth", state.batcher.capacity)
+    monkeypatch.setattr(state.batcher.queue, "depth", state.batcher.queue.capacity)
     # Any of these bodies would be 400, 404 or 415.
     answer = client.post(path, content=b"text", headers={"Content-Type": "text/plain"})
     assert answer.status_code == 429
@@ -242,7 +242,7 @@ def test_a_full_queue_refuses_before_the_body_is_read(client, monkeypatch, path)
 def test_a_full_queue_refuses_those_who_would_be_let_in_and_nobody_else(serve, monkeypatch):
     client = serve(api_keys="k")
     state = client.app.state.service.lifecycle.embedder
-    monkeypatch.setattr(state.batcher.waiting, "depth", state.batcher.capacity)
+    monkeypatch.setattr(state.batcher.queue, "depth", state.batcher.queue.capacity)
     assert client.post("/embed", content=b"").status_code == 401
     assert client.get("/embed").status_code == 405
     assert client.get("/health/ready").status_code == 200

@@ -1,4 +1,5 @@
 import asyncio
+import math
 import shutil
 import threading
 
@@ -7,12 +8,14 @@ import pytest
 
 from model_export.checkpoints.seeded import seeded
 from model_export.export import export
-from service.engine import embedder, lifecycle, placement
+from service.engine import decoder, embedder, lifecycle, placement
+from service.engine.job import Job, Request
 from service.engine.lifecycle import Lifecycle
 from service.engine.model import Model
 from service.errors import EngineError
 from service.observability.metrics import Metrics
 from service.settings import Settings
+from service.types import Picture
 from tests.service.api.test_health import samples
 from tests.support.images import encode, noise
 from tests.support.small_model import SMALL_MODEL
@@ -165,15 +168,14 @@ def test_a_slow_image_is_no_stall(serve, monkeypatch, impatient):
     client = serve(streams=1)
     batcher = client.app.state.service.lifecycle.embedder.batcher
     gate, decoding = threading.Event(), threading.Event()
-    (job,) = batcher.admit(1, float("inf"))
 
-    def decode():
+    def slow(*_, **__):
         decoding.set()
         gate.wait(SOON)
-        return np.zeros((32, 32, 3), np.uint8)
+        return Picture(np.zeros((32, 32, 3), np.uint8), 32, 32, "png")
 
-    job.image = decode
-    batcher.put([job])
+    monkeypatch.setattr(decoder, "preprocess", slow)
+    (future,) = client.app.state.service.lifecycle.embedder.submit([IMAGE], SOON)
     assert decoding.wait(SOON)
     while batcher.longest_decode_s() < 2 * embedder.STALLED_S:
         pass
@@ -181,14 +183,21 @@ def test_a_slow_image_is_no_stall(serve, monkeypatch, impatient):
     monkeypatch.setattr(embedder, "STALLED_DECODE_S", 0.0)
     assert client.get("/health/ready").status_code == 503
     gate.set()
-    job.future.result(SOON)
+    future.result(SOON)
 
 
-def test_a_full_queue_after_a_failed_run_is_not_ready(serve):
+def test_a_full_queue_after_a_failed_run_is_not_ready(serve, monkeypatch):
     client = serve(max_queue_size=1, max_images_per_request=1)
     batcher = client.app.state.service.lifecycle.embedder.batcher
-    batcher.last_run_failed = True
-    (job,) = batcher.admit(1, float("inf"))
+
+    def fail(*_, **__):
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Model, "run", fail)
+        assert client.post("/embed", content=IMAGE).status_code == 503
+    job = Job(Request(), math.inf)
+    batcher.admit([job])
     assert client.get("/health/ready").status_code == 503
     assert samples(client)["swin_ready"] == 0
     batcher.drop(job, ValueError("not wanted"))

@@ -122,11 +122,11 @@ def test_a_vector_has_the_same_bits_in_every_session_and_batch(artifact):
     loaded = model.load(artifact, "cpu", threads=1, lone_threads=2)
     assert loaded.lone_session is not loaded.session
     singles = np.concatenate([loaded.run(image[None]) for image in pixels])
-    lone = np.concatenate([loaded.run(image[None], alone=True) for image in pixels])
+    lone = np.concatenate([loaded.run(image[None], lone=True) for image in pixels])
     assert np.array_equal(singles, lone)
     for size in (2, 3, 7):
         assert np.array_equal(loaded.run(pixels[:size]), singles[:size])
-        assert np.array_equal(loaded.run(pixels[:size], alone=True), singles[:size])
+        assert np.array_equal(loaded.run(pixels[:size], lone=True), singles[:size])
 
 
 def test_one_session_holds_the_weights_once(artifact):
@@ -137,5 +137,5 @@ def test_one_session_holds_the_weights_once(artifact):
 def test_a_vector_does_not_hold_a_piece_of_the_arena(artifact):
     """Held until it is sent, it splits a block, and the next run takes a new one: 12 MB of int8."""
     loaded = model.load(artifact, "cpu", threads=1, lone_threads=2)
-    for alone in (False, True):
-        assert loaded.run(np.zeros((2, 32, 32, 3), np.uint8), alone).flags.owndata
+    for lone in (False, True):
+        assert loaded.run(np.zeros((2, 32, 32, 3), np.uint8), lone=lone).flags.owndata

@@ -56,8 +56,8 @@ def service(start):
 
 
 def fill(service, monkeypatch) -> None:
-    waiting = service.embedder.batcher.waiting
-    monkeypatch.setattr(waiting, "depth", waiting.capacity)
+    queue = service.embedder.batcher.queue
+    monkeypatch.setattr(queue, "depth", queue.capacity)
 
 
 def post(connection, path="/embed", body=b"text", method="POST", **headers):
@@ -157,7 +157,7 @@ def test_a_page_of_another_origin_may_read_the_refusal(start, monkeypatch):
 
 @pytest.mark.parametrize("path", ["/embed", "/v1/embeddings"])
 def test_a_request_that_comes_as_the_engine_closes_is_counted_once(service, monkeypatch, path):
-    monkeypatch.setattr(service.embedder.batcher, "_closed", True)
+    monkeypatch.setattr(service.embedder.batcher.queue, "closed", True)
     body = b'{"model": "x", "input": "data:,"}'
     with connected(service) as connection:
         answer = post(connection, path, body, **{"Content-Type": "application/json"})

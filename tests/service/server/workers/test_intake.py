@@ -88,10 +88,10 @@ def test_a_run_that_fails_fails_its_images_alone(attach, monkeypatch):
     worker = attach()
     run = Model.run
 
-    def flaky(self, pixels, *arguments):
+    def flaky(self, pixels, **options):
         if (pixels == 255).all():
             raise RuntimeError("out of memory")
-        return run(self, pixels, *arguments)
+        return run(self, pixels, **options)
 
     monkeypatch.setattr(Model, "run", flaky)
     white = np.full((32, 32, 3), 255, np.uint8)

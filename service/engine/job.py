@@ -1,0 +1,52 @@
+"""An image on its way through the engine, and the request it came with."""
+
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from service.types import Embedding, Pixels
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """Images that came together, and take turns with those of other requests.
+
+    Attributes:
+        places: how many of its images hold a place in the queue.
+    """
+
+    places: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One image on its way. Whoever waits for it holds `future`, and gives up by cancelling it.
+
+    Attributes:
+        request: what it came with.
+        deadline: when its vector is of no use any more, by `time.monotonic`.
+        data: the image file; None once it is being decoded.
+        pixels: as the model takes them; None until it is decoded.
+        cost_s: seconds of one thread that it is expected to take.
+        decode_bytes: memory that decoding it is expected to take, where that is bounded.
+        decode_s, width, height: of the image, once it is decoded.
+        queued_at, taken_at: when it began and ended to wait for a stream.
+    """
+
+    request: Request
+    deadline: float
+    data: bytes | None = None
+    pixels: Pixels | None = None
+    cost_s: float = 0
+    decode_bytes: int = 0
+    future: Future[Embedding] = field(default_factory=Future)
+    decode_s: float = 0
+    width: int = 0
+    height: int = 0
+    queued_at: float = 0
+    taken_at: float = 0
+
+    @property
+    def expired(self) -> bool:
+        """Whether it is too late for its vector."""
+        return time.monotonic() >= self.deadline

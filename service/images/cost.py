@@ -1,0 +1,101 @@
+"""What an image will cost to decode, in time and memory, by its header alone.
+
+Where the size cannot be found there, it counts as the most expensive that there may be.
+"""
+
+import math
+from typing import NamedTuple
+
+from model_export.model_card import Preprocessing
+from service.images import formats, headers
+from service.images.headers import Header
+from service.images.preprocess import DRAFT_MARGIN
+
+SMALL_BYTES = 64 * 1024 * 1024
+"""Memory that an image may take without being counted: photos of up to about 10 million pixels."""
+
+
+class Price(NamedTuple):
+    """What a format costs at most: memory and time for a pixel, and time for a byte of the file."""
+
+    pixel_bytes: float
+    pixel_s: float
+    byte_s: float
+
+
+# Measured over flat and noisy images of each mode of 6 million pixels, and rounded up. Pillow keeps
+# 4 bytes a pixel of colour, and needs as much again to put what is transparent over white; a
+# progressive JPEG keeps 2 bytes for each coefficient; a WebP is decoded twice over
+# (docs/decisions.md).
+PRICES = {
+    "jpeg": Price(8.5, 12e-9, 10e-9),
+    "progressive jpeg": Price(12.5, 42e-9, 10e-9),
+    "png": Price(9.5, 19e-9, 10e-9),
+    "webp": Price(20, 34e-9, 20e-9),
+    "gif": Price(9.5, 18e-9, 6e-9),
+    "bmp": Price(9.5, 10e-9, 2e-9),
+    "tiff": Price(12.5, 25e-9, 6e-9),
+    "heif": Price(16, 35e-9, 200e-9),  # AVIF too
+}
+DEAREST = Price(*map(max, zip(*PRICES.values(), strict=True)))
+
+
+class Estimate(NamedTuple):
+    """Seconds that one thread takes to decode an image; bytes that it takes meanwhile."""
+
+    decode_s: float
+    decode_bytes: int
+
+    @property
+    def bounded_bytes(self) -> int:
+        """Memory to set aside before it is decoded: none for a small image."""
+        return self.decode_bytes if self.decode_bytes > SMALL_BYTES else 0
+
+
+def dearest_bytes(max_pixels: int) -> int:
+    """Memory that an image of so many pixels takes while it is decoded, in the worst format."""
+    return math.ceil(DEAREST.pixel_bytes * max_pixels)
+
+
+class Estimates:
+    """Estimates for a model and a limit.
+
+    Args:
+        recipe: the model card's preprocessing.
+        max_pixels: of the largest image that is decoded.
+        exact: whether every pixel of a JPEG is decoded, however large it is.
+    """
+
+    def __init__(self, recipe: Preprocessing, max_pixels: int, *, exact: bool) -> None:
+        self._max_pixels = max_pixels
+        self._least_side = 0 if exact else DRAFT_MARGIN * recipe.resize
+
+    def estimate(self, data: bytes) -> Estimate:
+        """What an image file costs; nothing where it is refused, as no image or over the limit."""
+        form = formats.format_of(data)
+        if form is None:
+            return Estimate(0.0, 0)
+        header = headers.header(data, form)
+        if header is None:
+            return _priced(DEAREST, self._max_pixels, self._max_pixels, len(data))
+        pixels = header.pixels
+        if pixels > self._max_pixels:
+            return Estimate(0.0, 0)
+        decoded = pixels
+        if header.format == "jpeg":
+            decoded = self._drafted(header)
+        return _priced(PRICES[header.format], pixels, decoded, len(data))
+
+    def _drafted(self, header: Header) -> int:
+        """Pixels at which libjpeg decodes an image: at 1/2, 1/4 or 1/8 of its size, or all."""
+        side = min(header.width, header.height)
+        fraction = 1
+        while self._least_side and fraction < 8 and side / (2 * fraction) >= self._least_side:
+            fraction *= 2
+        return header.pixels // fraction**2
+
+
+def _priced(price: Price, pixels: int, decoded: int, size: int) -> Estimate:
+    # Whatever is decoded, each byte of the file is read, and each block of pixels is gone through.
+    seconds = price.pixel_s * (decoded + pixels / 8) + price.byte_s * size
+    return Estimate(seconds, math.ceil(price.pixel_bytes * decoded))

@@ -1,0 +1,175 @@
+"""The size of an image by its file's header, read in microseconds.
+
+It is for estimates alone: whoever decodes the image reads its header anew, and more carefully.
+"""
+
+import math
+import re
+import struct
+from collections.abc import Callable
+from itertools import islice
+from typing import NamedTuple
+
+from service.images import formats
+
+MAX_PARTS = 1024
+"""Segments, blocks, boxes or entries of a header that are looked at."""
+
+MAX_GAP_BYTES = 1024
+"""Bytes of a JPEG that may fill the gap between two segments of its header."""
+
+MAX_BOX_BYTES = 256 * 1024
+"""Of the box in which a HEIC or AVIF describes its images: phones write 4 kB."""
+
+
+START_OF_SCAN = 0xDA
+NO_FRAME = {0xC4, 0xC8, 0xCC}
+# ITU-T T.81, table B.1: what starts a frame, and the tables and metadata before it.
+MARKER = re.compile(rb"\xff([\xc0-\xcf\xda-\xfe])")
+FRAME_SIZE = re.compile(rb"ispe.{4}(.{4})(.{4})", re.DOTALL)  # ISO/IEC 23008-12, 6.5.3
+
+
+class Header(NamedTuple):
+    """A format of `PRICES`, and width and height in pixels."""
+
+    format: str
+    width: int
+    height: int
+
+    @property
+    def pixels(self) -> int:
+        """Width times height."""
+        return self.width * self.height
+
+
+def header(data: bytes, form: formats.Format) -> Header | None:
+    """What a file's header says; None where it cannot be found, or has no place for a size."""
+    try:
+        return READERS[form.name](data)
+    except (struct.error, IndexError, OverflowError):
+        return None  # cut off
+
+
+def _png(data: bytes, at: int = 0) -> Header:
+    return Header("png", *struct.unpack_from(">II", data, at + 16))
+
+
+def _jpeg(data: bytes) -> Header | None:
+    """The largest frame before the first scan."""
+    at = 2
+    frames: list[Header] = []
+    for _ in range(MAX_PARTS):
+        found = MARKER.search(data, at, at + MAX_GAP_BYTES)
+        if found is None:
+            return None
+        marker, at = found[1][0], found.end()
+        if marker == START_OF_SCAN:
+            return max(frames, key=lambda one: one.pixels, default=None)
+        if 0xC0 <= marker <= 0xCF and marker not in NO_FRAME:
+            height, width = struct.unpack_from(">HH", data, at + 3)
+            form = "jpeg" if marker in {0xC0, 0xC1} else "progressive jpeg"
+            frames.append(Header(form, width, height))
+        at += max(2, int.from_bytes(data[at : at + 2]))
+    return None
+
+
+def _webp(data: bytes) -> Header | None:
+    form = data[12:16]
+    if form == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+    elif form == b"VP8L":
+        (bits,) = struct.unpack_from("<I", data, 21)
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    elif form == b"VP8 ":
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
+    else:
+        return None
+    return Header("webp", width, height)
+
+
+def _gif(data: bytes) -> Header | None:
+    """The screen, or the first frame where that reaches over its edges."""
+    width, height, flags = struct.unpack_from("<HHB", data, 6)
+    at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    in_extension = False
+    for _ in range(MAX_PARTS):
+        if in_extension:
+            in_extension = data[at] > 0
+            at += data[at] + 1
+        elif data[at] == 0x2C:
+            left, top, across, down = struct.unpack_from("<HHHH", data, at + 1)
+            return Header("gif", max(width, left + across), max(height, top + down))
+        elif data[at] == 0x21:
+            in_extension = True
+            at += 2
+        else:
+            return None
+    return None
+
+
+def _bmp(data: bytes, at: int = 0) -> Header:
+    if data[at + 14] == 12:
+        return Header("bmp", *struct.unpack_from("<HH", data, at + 18))
+    width, height = struct.unpack_from("<ii", data, at + 18)
+    return Header("bmp", abs(width), abs(height))
+
+
+def _tiff(data: bytes) -> Header | None:
+    """Of the first directory; TIFF 6.0, section 2; BigTIFF has wider numbers."""
+    order, big = "<" if data[:1] == b"I" else ">", 0x2B in data[2:4]
+    first, length, entry = ("8xQ", "Q", "HHQ8s") if big else ("4xI", "H", "HHI4s")
+    (at,) = struct.unpack_from(order + first, data)
+    (entries,) = struct.unpack_from(order + length, data, at)
+    at += struct.calcsize(order + length)
+    sides = {}
+    for number in range(min(entries, MAX_PARTS)):
+        offset = at + number * struct.calcsize(order + entry)
+        tag, kind, _, value = struct.unpack_from(order + entry, data, offset)
+        if tag in {256, 257}:
+            (sides[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), value)
+    return Header("tiff", sides[256], sides[257]) if len(sides) == 2 else None
+
+
+def _heif(data: bytes) -> Header | None:
+    """The largest of the images in the boxes of HEIC and AVIF: one is a tile, another the whole."""
+    at = 0
+    for _ in range(MAX_PARTS):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        if kind == b"meta" or size < 8:
+            break
+        at += size
+    else:
+        return None
+    if size > MAX_BOX_BYTES:
+        return None
+    sizes = [
+        tuple(map(int.from_bytes, found.groups()))
+        for found in islice(FRAME_SIZE.finditer(data, at, at + size), MAX_PARTS)
+    ]
+    if not 0 < len(sizes) < MAX_PARTS:
+        return None
+    return Header("heif", *max(sizes, key=math.prod))
+
+
+def _ico(data: bytes) -> Header | None:
+    """The largest of its images, each a PNG or a BMP without its file header."""
+    (count,) = struct.unpack_from("<H", data, 4)
+    images = []
+    for entry in range(min(count, MAX_PARTS)):
+        (at,) = struct.unpack_from("<I", data, 6 + 16 * entry + 12)
+        images.append(_png(data, at) if data[at + 1 : at + 4] == b"PNG" else _bmp(data, at - 14))
+    return max(images, key=lambda one: one.pixels, default=None)
+
+
+READERS: dict[str, Callable[[bytes], Header | None]] = {
+    "JPEG": _jpeg,
+    "PNG": _png,
+    "WEBP": _webp,
+    "GIF": _gif,
+    "BMP": _bmp,
+    "TIFF": _tiff,
+    "ICO": _ico,
+    "HEIC": _heif,
+    "AVIF": _heif,
+}
+"""By the names in `formats.FORMATS`."""
