@@ -55,11 +55,10 @@ ARG MODEL=
 RUN test -n "$MODEL" || python3 -m pip install --require-hashes --target /site -r /requirements/serve.txt
 COPY model_export/ /app/model_export/
 COPY models/ /artifacts/
-COPY weights/ /weights/
 WORKDIR /app
 RUN mkdir /models && \
     if [ -n "$MODEL" ]; then cp "/artifacts/$MODEL" /models/model.onnx; \
-    else PYTHONPATH=/site python3 -m model_export swin_nano_patch4_window7_224 --weights /weights/swin_nano_patch4_window7_224.safetensors --output /models/model.onnx; fi
+    else PYTHONPATH=/site python3 -m model_export swin_nano_patch4_window7_224 --output /models/model.onnx; fi
 
 FROM ${PYTHON_IMAGE} AS app
 COPY service/ /app/service/

@@ -10,9 +10,10 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes
 
 NAME ?= swin_nano_patch4_window7_224
-WEIGHTS ?= $(or $(wildcard weights/$(NAME).safetensors),hub)
-PRECISION ?= fp32
-SWIN_MODEL ?= models/$(NAME).onnx
+ASKED := $(NAME) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(if $(PRECISION),--precision $(PRECISION))
+# An artifact of another precision is another file.
+ARTIFACT := models/$(NAME)$(patsubst %,.%,$(filter-out fp32,$(PRECISION))).onnx
+MODEL := $(or $(SWIN_MODEL),$(ARTIFACT))
 
 .DEFAULT_GOAL := help
 .PHONY: help bench bench-peers bench-graph setup setup-clients setup-scale setup-torch proto serve train evaluate test test-all lint format hostile soak faults alerts overload export lock clean
@@ -20,8 +21,8 @@ SWIN_MODEL ?= models/$(NAME).onnx
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
-serve: $(VENV)/.serve $(SWIN_MODEL) ## build the default model if it is not there, start the service on it [SWIN_MODEL=FILE]
-	@SWIN_MODEL=$(SWIN_MODEL) exec $(BIN)/python -m service
+serve: $(VENV)/.serve ## serve a model, the default or NAME=swin_tiny_patch4_window7_224 [PRECISION=int8] [SWIN_MODEL=FILE]
+	@exec $(BIN)/python -m swin_embed serve $(or $(SWIN_MODEL),$(ASKED))
 
 # Two at a time: more share two cores and start too many servers at once.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
@@ -37,7 +38,8 @@ lint: $(VENV)/.dev ## ruff and mypy, as CI runs them
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-export: models/$(NAME).onnx ## another artifact: NAME=swin_tiny_patch4_window7_224 [WEIGHTS=random] [PRECISION=int8]
+export: $(VENV)/.serve ## make an artifact in models, NAME=swin_tiny_patch4_window7_224 [WEIGHTS=random] [PRECISION=int8]
+	@$(BIN)/python -m model_export $(ASKED)
 
 $(BIN)/uv: requirements/bootstrap.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "swin-embed needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another with make PYTHON=...")'
@@ -93,19 +95,16 @@ $(VENV)/.clients: requirements/clients.txt tests/clients/package-lock.json $(BIN
 
 setup-clients: $(VENV)/.clients ## the official clients, for the test that compares them
 
-# Weights or a precision asked for by name may differ from what an older artifact was made with.
-ASKED := $(filter command,$(word 1,$(origin WEIGHTS)) $(word 1,$(origin PRECISION)))
-.PHONY: asked
-models/$(NAME).onnx: $(wildcard weights/$(NAME).safetensors) $(if $(ASKED),asked) | $(VENV)/.serve
-	@$(BIN)/python -m model_export $(NAME) --weights $(WEIGHTS) --precision $(PRECISION) --output $@
+$(ARTIFACT): $(wildcard model_export/weights/$(NAME).safetensors) | $(VENV)/.serve
+	@$(BIN)/python -m model_export $(ASKED) --output $@
 
 # How the default model came about; FOLDER keeps its checkpoint.
 FOLDER ?= training/run
 train: $(VENV)/.training ## train the default model anew, hours [FOLDER=training/run]
 	@$(BIN)/python -m training --output $(FOLDER)
 
-evaluate: $(VENV)/.training models/$(NAME).onnx ## how well an artifact finds copies of real photos [NAME=...]
-	@$(BIN)/python -m training.evaluate models/$(NAME).onnx
+evaluate: $(VENV)/.training $(ARTIFACT) ## how well an artifact finds copies of real photos [NAME=...]
+	@$(BIN)/python -m training.evaluate $(ARTIFACT)
 
 # The peers have an environment of their own, so that none of them meets our dependencies.
 $(PEERS): requirements/peers.txt $(VENV)/.dev
@@ -146,16 +145,16 @@ bench-graph: $(PEERS) $(BENCH_MODELS) models/bench-torch/model.onnx ## the graph
 	@$(PEERS) -m benchmarks.graph quantize models
 	@$(PEERS) -m benchmarks.graph measure models $(OPTIONS)
 
-hostile: $(VENV)/.dev $(SWIN_MODEL) ## 20,000 hostile images
-	@SWIN_MODEL=$(SWIN_MODEL) $(BIN)/python -W ignore -m tests.hostile
+hostile: $(VENV)/.dev $(MODEL) ## 20,000 hostile images
+	@SWIN_MODEL=$(MODEL) $(BIN)/python -W ignore -m tests.hostile
 
 MINUTES ?= 10
-soak: $(VENV)/.plots $(SWIN_MODEL) ## mixed traffic for long [MINUTES=10]
-	@SWIN_MODEL=$(SWIN_MODEL) $(BIN)/python -W ignore -m tests.soak --minutes $(MINUTES)
+soak: $(VENV)/.plots $(MODEL) ## mixed traffic for long [MINUTES=10]
+	@SWIN_MODEL=$(MODEL) $(BIN)/python -W ignore -m tests.soak --minutes $(MINUTES)
 
-faults: $(VENV)/.dev $(SWIN_MODEL) ## processes killed, hung and stopped at bad moments
-	@$(BIN)/python -m tests.faults --model $(SWIN_MODEL)
-	@$(BIN)/python -m tests.faults.stop --model $(SWIN_MODEL)
+faults: $(VENV)/.dev $(MODEL) ## processes killed, hung and stopped at bad moments
+	@$(BIN)/python -m tests.faults --model $(MODEL)
+	@$(BIN)/python -m tests.faults.stop --model $(MODEL)
 
 alerts: $(VENV)/.dev $(SWIN_MODEL) ## every alert fired once by a real Prometheus, 8 minutes
 	@$(BIN)/python -m tests.alerts --trained $(SWIN_MODEL)

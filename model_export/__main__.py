@@ -10,11 +10,9 @@ import click
 
 from model_export import __version__, console, inspection, listing
 from model_export.errors import ExportError
-from model_export.export import FP32, Lowering, export, further_outputs
+from model_export.export import FP32
+from model_export.making import make
 from model_export.model_card import Precision, Verification
-from model_export.network.parameters import parameter_count
-from model_export.resizing import resized
-from model_export.source import find
 
 
 def _cosine(text: str) -> float:
@@ -94,36 +92,28 @@ def command(
         return
     if name is None:
         raise click.UsageError("name a model or a checkpoint, or ask for --list")
-    if precision == "fp32":
-        for option, value in {"calibration": calibration, "min-cosine": min_cosine}.items():
-            if value is not None:
-                raise click.UsageError(
-                    f"--{option} is for --precision int8 and fp16; fp32 is compared exactly"
-                )
     started = time.perf_counter()
-    name, entry, checkpoint = find(name, weights)
-    if image_size not in (None, entry.architecture.image_size):
-        entry, checkpoint = resized(entry, checkpoint, image_size)
-        name = f"{name}_at_{image_size}"  # its vectors do not compare
-    outputs = further_outputs(entry.architecture, checkpoint, features=features, logits=logits)
-    for note in checkpoint.notes:
-        click.echo(note)
-    if "head.weight" in checkpoint.tensors and not logits:
-        classes = len(checkpoint.tensors["head.weight"])
-        click.echo(f"left out the classifier of {classes} classes; --logits keeps it")
-    output = output or _file(name, precision)
-    floor = FP32.min_cosine if min_cosine is None else min_cosine
-    lowering = Lowering(precision, calibration, floor)
-    card = export(entry, checkpoint, output, name, outputs, lowering)
+    card, path, parameters = make(
+        name,
+        output,
+        weights=weights,
+        precision=precision,
+        calibration=calibration,
+        min_cosine=min_cosine,
+        image_size=image_size,
+        features=features,
+        logits=logits,
+        tell=click.echo,
+    )
     prepared = card.preprocessing
     trained = "trained" if card.pretrained else "untrained: good for trying out, not for meaning"
     revision = f" at {card.weights.revision[:12]}" if card.weights.revision else ""
     how = "short side to" if prepared.resize_mode == "short_side" else "stretched to"
     lines = (
-        f"{card.name} -> {output}",
+        f"{card.name} -> {path}",
         f"  weights     {card.weights.source}{revision} ({trained})",
-        f"  parameters  {parameter_count(entry.architecture):,}",
-        f"  size        {output.stat().st_size / 1e6:.1f} MB, {card.precision}",
+        f"  parameters  {parameters:,}",
+        f"  size        {path.stat().st_size / 1e6:.1f} MB, {card.precision}",
         f"  images      {how} {prepared.resize}, {prepared.interpolation}, "
         f"crop {prepared.crop} x {prepared.crop}",
         f"  embedding   {card.embedding_dim} dimensions",
@@ -180,11 +170,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     others = {"inspect": f"{__name__}:inspect", "compare": f"{__name__}:compare"}
     foreseen = (ExportError, OSError)
     return console.run(command, arguments, "python -m model_export", foreseen, others)
-
-
-def _file(name: str, precision: str) -> Path:
-    """Where an artifact goes that was not told where: no precision replaces another."""
-    return Path("models") / (f"{name}.onnx" if precision == "fp32" else f"{name}.{precision}.onnx")
 
 
 def _verified(check: Verification) -> str:

@@ -18,7 +18,8 @@ def find(name: str, weights: str | None) -> tuple[str, Entry, Checkpoint]:
     Args:
         name: A published name, or the address of a checkpoint to recognise: a file, a folder, or
             hf://ORG/REPOSITORY[@REVISION].
-        weights: For a published name: `random`, `hub`, or such an address; the hub if not given.
+        weights: For a published name: `random`, `hub`, or such an address; if not given, those that
+            come with this package, else the hub's.
 
     Raises:
         ExportError: There is no such model, or its weights cannot be had.
@@ -36,10 +37,14 @@ def find(name: str, weights: str | None) -> tuple[str, Entry, Checkpoint]:
         return called, asked, seeded(asked.architecture)
     if weights not in (None, "hub"):
         return called, *_read(weights, asked)
+    if weights is None and asked.included is not None:
+        return called, *_read(str(asked.included), asked)
     repository = name if "/" in name else asked.repository
     if repository is None:
         raise CheckpointError(
-            f"{name} is not on the hub: {asked.elsewhere}; give --weights FILE or --weights random"
+            f"{name} is not on the hub: {asked.elsewhere}; "
+            + ("leave --weights out, or " if asked.included else "")
+            + "give --weights FILE or --weights random"
         )
     entry, checkpoint = _read(hub.SCHEME + repository, asked)
     return called, entry, replace(checkpoint, licence=asked.licence)

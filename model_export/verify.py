@@ -49,13 +49,15 @@ def fidelity(lowered: Array, exact: Array, floor: float) -> Verification:
 
 
 def verify(path: Path, entry: Entry, checkpoint: Checkpoint) -> Verification:
-    """Compare the artifact in onnxruntime with the reference, on fresh random pixels.
+    """Compare the artifact in onnxruntime with the reference, on random pixels.
+
+    They are always the same, so that an artifact that is made again is the same file.
 
     Raises:
         VerificationError: They differ by more than `FLOOR`.
     """
     side = entry.architecture.image_size
-    pixels = np.random.default_rng().integers(0, 256, (IMAGES, side, side, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, side, side, 3), dtype=np.uint8)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     arrays = session.run(names, {PIXELS: pixels})

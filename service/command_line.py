@@ -16,7 +16,7 @@ from service.settings import PREFIX, Settings
 SERVICE_LINKS = "SWIN_EMBED_"
 """Prefix of the variables in which Kubernetes announces a Service named `swin-embed`."""
 
-GROUPS = cast(tuple[type[BaseModel], ...], Settings.__bases__[:-1])
+GROUPS = cast(tuple[type[BaseModel], ...], Settings.__bases__[-2::-1])
 """The settings by what they are for."""
 
 

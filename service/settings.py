@@ -51,11 +51,14 @@ def _checked_device(value: str) -> str:
     return value
 
 
+def default_home() -> Path:
+    """Where models are kept unless `SWIN_HOME` says otherwise."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "swin-embed")
+
+
 def default_tensorrt_cache() -> Path:
     """Where TensorRT's engines are kept unless `SWIN_TENSORRT_CACHE` says otherwise."""
-    return Path(
-        os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "swin-embed", "tensorrt"
-    )
+    return default_home() / "tensorrt"
 
 
 Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
@@ -69,6 +72,11 @@ class Model(BaseModel):
     """What is served."""
 
     model: Path | None = Field(None, description="path of the .onnx file to serve")
+    home: Path = Field(
+        default_factory=default_home,
+        description="folder where `swin-embed` keeps the models it made (default: swin-embed in "
+        "the user's cache)",
+    )
 
 
 class Address(BaseModel):
@@ -214,8 +222,9 @@ class Logs(BaseModel):
     )
 
 
-class Settings(Model, Address, Speed, Limits, Access, Logs, BaseSettings):
-    """All of them. The classes above are the groups that `--help` shows."""
+class Settings(Logs, Access, Limits, Speed, Address, Model, BaseSettings):
+    """All of them. The classes above are the groups that `--help` shows, and come last first here,
+    as pydantic takes their fields."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True)
 

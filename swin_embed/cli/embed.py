@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from model_export import console
 from service.settings import Settings
+from swin_embed.artifacts import Precision
 from swin_embed.batch import job
 from swin_embed.batch.collection import Collection, Format
 from swin_embed.batch.local import Local
@@ -46,6 +47,7 @@ class Summary:
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @click.option("--output", required=True, metavar="DIR", help="folder or URL to write to")
 @engine.options
+@engine.precision
 @click.option(
     "--engine",
     "where",
@@ -93,6 +95,7 @@ def command(
     sources: tuple[str, ...],
     output: str,
     model: str | None,
+    precision: Precision | None,
     device: str | None,
     where: str,
     address: str | None,
@@ -111,7 +114,7 @@ def command(
     What was made is searched by `swin-embed search DIR IMAGE`, its near-duplicates are found by
     `swin-embed duplicates DIR`.
     """
-    settings = engine.settings(model, device)
+    settings = engine.settings(model, device, precision)
     found = find(sources)
     collection = Collection.at(output)
     try:
@@ -175,7 +178,7 @@ def _engine(settings: Settings, where: str, address: str | None) -> Iterator[job
     from swin_embed.batch.cluster import Cluster
 
     # Ray tells of lost nodes on standard output, which is the summary's.
-    with redirect_stdout(sys.stderr), Cluster(settings, address) as cluster:
+    with redirect_stdout(sys.stderr), Cluster(engine.with_artifact(settings), address) as cluster:
         yield cluster
 
 

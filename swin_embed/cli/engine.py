@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import click
 
@@ -16,34 +16,77 @@ from service.engine.embedder import Embedder
 from service.observability import logs
 from service.observability.observer import Observer
 from service.settings import Settings
+from swin_embed import artifacts
 
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
 
 
 def options(function: Decorated) -> Decorated:
     """Have a command take the options that choose an engine: `model` and `device`."""
-    model = click.option("--model", type=click.Path(), help="the .onnx file (SWIN_MODEL)")
+    model = click.option(
+        "--model",
+        metavar="NAME|FILE",
+        help="a published model, a checkpoint or an .onnx file (default: SWIN_MODEL, else the "
+        "model that comes with swin-embed)",
+    )
     device = click.option("--device", help="auto, cpu, cuda or tensorrt (SWIN_DEVICE)")
     return model(device(function))
 
 
-def settings(model: str | None, device: str | None) -> Settings:
-    """What the options and the environment say.
+precision = click.option(
+    "--precision",
+    type=click.Choice(get_args(artifacts.Precision)),
+    help="of a model that is made: fp32 (the default), fp16 for GPUs, int8 for CPUs",
+)
+
+
+def settings(
+    model: str | None, device: str | None, precision: artifacts.Precision | None = None
+) -> Settings:
+    """What the options and the environment say; a model that is asked for is made if need be.
 
     Raises:
         SettingsError: some of it is wrong.
+        ArtifactError, ExportError: there is no such model.
     """
     for warning in misspelt(os.environ):
         click.echo(f"warning: {warning}", err=True)
-    return settings_from(model=model, device=device)
+    found = settings_from(device=device)
+    asked = model is not None or precision is not None
+    return with_artifact(found, model, precision=precision) if asked else found
+
+
+def with_artifact(
+    settings: Settings,
+    model: str | None = None,
+    weights: str | None = None,
+    precision: artifacts.Precision | None = None,
+) -> Settings:
+    """The settings with the artifact of a model, or of what they name as one.
+
+    Raises:
+        ArtifactError, ExportError: there is no such model.
+    """
+    path = artifacts.find(
+        model or settings.model,
+        weights=weights,
+        precision=precision,
+        home=settings.home,
+        tell=partial(click.echo, err=True),
+    )
+    return settings.model_copy(update={"model": path})
 
 
 @contextmanager
 def started(settings: Settings) -> Iterator[Embedder]:
-    """An embedder as the settings say; it ends with the block, or with SIGTERM."""
+    """An embedder as the settings say; it ends with the block, or with SIGTERM.
+
+    The model is made if that has not been done yet.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
     logs.configure("console", "warning")
     memory.lay_out_heaps(resources.usable_cores())
+    settings = with_artifact(settings)
     embedder = Embedder(settings, Observer(), partial(placement.load, lone_runs=False))
     try:
         yield embedder

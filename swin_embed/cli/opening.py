@@ -36,20 +36,19 @@ def opened(place: str, settings: Settings) -> Collection:
 
 
 def matching(recipe: Recipe, settings: Settings, url: str) -> Settings:
-    """The settings with the model that made a collection: the one they name, or a file beside it.
+    """The settings with the model that made a collection: the one they name, a file beside it, or
+    one that is kept in the user's cache.
 
     Raises:
-        ArtifactError: they name no file, or none that can be read.
         OutputError: none of them is that model.
     """
     given = settings.model
-    if given is None:
-        return settings  # the engine says what is missing
-    beside = sorted(file for file in given.parent.glob("*.onnx") if file != given)
-    for file in (given, *beside):
+    beside = [] if given is None else [given, *sorted(given.parent.glob("*.onnx"))]
+    for file in (*beside, *sorted((settings.home / "models").glob("*.onnx"))):
         if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == recipe.digest:
             return settings.model_copy(update={"model": file})
     raise OutputError(
-        f"{url} holds vectors of {recipe.card.name} ({recipe.digest[:12]}), and neither {given} "
-        "nor a model beside it is that: name it with --model"
+        f"{url} holds vectors of {recipe.card.name} in {recipe.card.precision} "
+        f"({recipe.digest[:12]}), and neither {given or 'SWIN_MODEL'} nor a model beside it or in "
+        f"{settings.home} is that: name it with --model"
     )

@@ -124,7 +124,7 @@ def test_vectors_that_do_not_compare_have_names_and_files_of_their_own(
         asked.append((name, path))
         raise OutputError("not now")
 
-    monkeypatch.setattr("model_export.__main__.export", written)
+    monkeypatch.setattr("model_export.making.export", written)
     assert main([NAME, "--weights", "random", *options]) == 1
     assert asked == [(name, Path("models") / file)]
 
@@ -143,13 +143,12 @@ def test_the_list_has_every_name_and_size(capsys):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (
-            [NAME],
-            "its weights lie in the source, weights/swin_nano_patch4_window7_224.safetensors; ",
-        ),
+        ([NAME, "--weights", "hub"], "its weights come with swin-embed; leave --weights out, "),
         ([NAME, "--weights", "random", "--image-size", "230"], "not a multiple of 32"),
         ([NAME, "--weights", "random", "--logits"], "has no classifier"),
         (["a.pth", "--weights", "random"], "is a checkpoint already"),
+        ([NAME, "--calibration", "photos"], "--calibration is for --precision int8 and fp16"),
+        ([NAME, "--min-cosine", "0"], "--min-cosine is for --precision int8 and fp16"),
         (["hf://one"], "not of the form hf://ORG/REPOSITORY"),
     ],
 )
@@ -165,8 +164,6 @@ def test_what_cannot_be_done_is_said_in_one_line(capsys, arguments, reason):
     [
         ([], "name a model"),
         ([NAME, "--image-size", "0"], "'--image-size': 0 is not in the range"),
-        ([NAME, "--calibration", "photos"], "--calibration is for --precision int8 and fp16"),
-        ([NAME, "--min-cosine", "0"], "--min-cosine is for --precision int8 and fp16"),
         ([NAME, "--precision", "int8", "--min-cosine", "nan"], "'nan' is not a cosine"),
         ([NAME, "--precision", "int8", "--min-cosine", "high"], "'high' is not a cosine"),
         ([NAME, "--precision", "int8", "--min-cosine", "98"], "'98' is not a cosine"),

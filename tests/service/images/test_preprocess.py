@@ -1,7 +1,6 @@
 import io
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
 from model_export.__main__ import main
+from model_export.catalog import NANO
 from model_export.model_card import Preprocessing
 from model_export.verify import cosines
 from service.engine.model import load
@@ -20,7 +20,7 @@ from tests.support.images import encode, jpeg, noise, photos
 
 SWIN_224 = Preprocessing(resize=248, crop=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 MANY = 10**8
-WEIGHTS = Path(__file__).parents[3] / "weights/swin_nano_patch4_window7_224.safetensors"
+WEIGHTS = NANO.included
 
 
 def embeddable(data: bytes, recipe: Preprocessing = SWIN_224, *, exact: bool = False):
