@@ -28,6 +28,7 @@ def feature_map(stride: int) -> str:
 
 Channels = tuple[float, float, float]
 Precision = Literal["fp32", "fp16", "int8"]
+ColorProfiles = Literal["ignore", "apply"]
 
 
 class _Card(BaseModel):
@@ -42,7 +43,9 @@ class Preprocessing(_Card):
     `crop` pixels from the centre. Where the centre falls between two pixels, `crop_offset` says
     which: the one with an even number (`nearest`, as torchvision and so timm), or the one before
     (`down`, as transformers). `mean` and `std` are of RGB in [0, 1]; they are folded into the
-    artifact's weights and stand here as a record.
+    artifact's weights and stand here as a record. `color_profiles` says what is done with those of
+    image files: nothing, as timm and torchvision do, or their colours become sRGB. A service's own
+    setting takes its place.
     """
 
     resize: Annotated[int, Field(gt=0)]
@@ -52,6 +55,7 @@ class Preprocessing(_Card):
     interpolation: Literal["bicubic", "bilinear", "lanczos"] = "bicubic"
     mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat]
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    color_profiles: ColorProfiles = "ignore"
 
     @model_validator(mode="after")
     def _crop_from_within(self) -> Self:
@@ -118,6 +122,11 @@ class ModelCard(_Card):
     outputs: tuple[Output, ...] = ()
     exporter: str
     verification: Verification
+
+    def with_color_profiles(self, policy: ColorProfiles) -> Self:
+        """The card of a service with another policy for colour: its vectors are others."""
+        recipe = self.preprocessing.model_copy(update={"color_profiles": policy})
+        return self.model_copy(update={"preprocessing": recipe})
 
     @property
     def patch_tokens(self) -> int:

@@ -157,6 +157,13 @@ class Speed(BaseModel):
 class Limits(BaseModel):
     """What a request may take."""
 
+    color_profiles: Literal["ignore", "apply"] = Field(
+        "ignore",
+        description="what is done with an image's colour profile: nothing, as timm and torchvision "
+        "do, or apply, which makes its colours sRGB, as browsers show them; vectors of the two do "
+        "not mix",
+    )
+
     request_timeout_s: Seconds = Field(30, description="a request is answered within this time")
     read_timeout_s: Seconds = Field(
         20,
@@ -233,7 +240,15 @@ class Settings(Logs, Access, Limits, Speed, Address, Model, BaseSettings):
         """The addresses of `host`, of which there is one at least."""
         return [host.strip() for host in self.host.split(",")]
 
-    @field_validator("device", "gpu_arena", "preprocess", "log_format", "log_level", mode="before")
+    @field_validator(
+        "device",
+        "gpu_arena",
+        "preprocess",
+        "color_profiles",
+        "log_format",
+        "log_level",
+        mode="before",
+    )
     @classmethod
     def _words_have_no_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value

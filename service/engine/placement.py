@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +52,8 @@ def load(settings: Settings, *, lone_runs: bool = True) -> Placement:
         loaded, lanes = on_gpus(settings.model, chosen, plan)
     else:
         loaded, lanes = on_cpu(settings.model, plan)
-    card = loaded.card
+    card = loaded.card.with_color_profiles(settings.color_profiles)
+    loaded = replace(loaded, card=card)
     logger.info(
         "%s on %s: streams=%d threads=%d, of a lone run %d, images a run up to %d",
         *(title(loaded), ", ".join(chosen)),

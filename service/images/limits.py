@@ -15,9 +15,6 @@ FREE_READS = 10_000
 BYTES_PER_READ = 512
 """Readers take a few bytes at a time of what stands around pixels; of pixels 64 KiB."""
 
-BMP_READS = 2_000_000
-"""Pillow reads run-length encoded pixels of a BMP byte by byte, a second for this many."""
-
 MAX_SCANS = 20
 """Of a JPEG: each costs a pass over all pixels. libjpeg writes 10 for colour and 18 for CMYK
 (jcparam.c, jpeg_simple_progression), mozjpeg and jpegli no more than 16."""
@@ -48,8 +45,7 @@ class MeteredFile(io.BytesIO):
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
-        budget = FREE_READS + len(data) // BYTES_PER_READ
-        self._reads_left = BMP_READS if data.startswith(b"BM") else budget
+        self._reads_left = FREE_READS + len(data) // BYTES_PER_READ
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Bytes from where the last read ended.

@@ -6,9 +6,9 @@ import numpy as np
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from model_export.model_card import Preprocessing
+from model_export.model_card import ColorProfiles, Preprocessing
 from service.errors import ImageTooLarge
-from service.images import decoding, geometry
+from service.images import color, decoding, geometry
 from service.images.geometry import Box, Size
 from service.images.rgb import to_rgb
 from service.types import Picture
@@ -73,10 +73,10 @@ def _preprocess(data: bytes, recipe: Preprocessing, max_pixels: int, *, exact: b
     with decoding.named_errors(opened):
         scale = 1.0 if exact else _draft(image, resized)
         decoding.load(opened)
-        rgb = to_rgb(image)
+        coded, convert = _colours(image, recipe.color_profiles)
     left, top, right, bottom = geometry.crop_box(size, resized, turn, recipe)
     pixels = _resample(
-        rgb,
+        coded,
         recipe,
         (left * scale, top * scale, right * scale, bottom * scale),
         columns_first=geometry.columns_first(
@@ -87,10 +87,14 @@ def _preprocess(data: bytes, recipe: Preprocessing, max_pixels: int, *, exact: b
     )
     if turn.transpose is not None:
         pixels = pixels.transpose(turn.transpose)
+    if convert:
+        pixels = convert(pixels)
     return Picture(np.asarray(pixels), *size, opened.format)
 
 
-def thumbnail(data: bytes, side: int, max_pixels: int) -> Image.Image:
+def thumbnail(
+    data: bytes, side: int, max_pixels: int, color_profiles: ColorProfiles = "ignore"
+) -> Image.Image:
     """An image as the model sees it, upright and RGB, with no side over `side` pixels.
 
     Raises:
@@ -98,12 +102,30 @@ def thumbnail(data: bytes, side: int, max_pixels: int) -> Image.Image:
     """
     opened = decoding.open_image(data, max_pixels)
     with decoding.named_errors(opened):
-        opened.image.draft("RGB", (side, side))
+        opened.image.draft(None, (side, side))
         decoding.load(opened)
-        image = to_rgb(opened.image)
+        image, convert = _colours(opened.image, color_profiles)
     image.thumbnail((side, side))
     turn = decoding.turn_of(opened.image)
-    return image if turn.transpose is None else image.transpose(turn.transpose)
+    if turn.transpose is not None:
+        image = image.transpose(turn.transpose)
+    return convert(image) if convert else image
+
+
+def _colours(image: Image.Image, policy: ColorProfiles) -> tuple[Image.Image, color.Convert | None]:
+    """A decoded image to resample, and what makes its colours sRGB after that, in fewer pixels.
+
+    It is RGB, or CMYK where ink is to be converted.
+    """
+    convert = color.conversion(image) if policy == "apply" else None
+    if convert is None:
+        return to_rgb(image), None
+    if image.has_transparency_data:  # which is laid over white in sRGB, so that comes first
+        rgba = image.convert("RGBA")
+        shown = convert(rgba.convert("RGB"))
+        shown.putalpha(rgba.getchannel("A"))
+        return to_rgb(shown), None
+    return (image if image.mode == "CMYK" else to_rgb(image)), convert
 
 
 def _draft(image: Image.Image, resized: Size) -> float:

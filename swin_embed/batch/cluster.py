@@ -43,7 +43,7 @@ class Cluster:
     def __init__(self, settings: Settings, address: str | None) -> None:
         addresses.check(address)
         loaded = model.load(settings.model, "cpu", 1)  # for its card; vectors come from the nodes
-        self.card: ModelCard = loaded.card
+        self.card: ModelCard = loaded.card.with_color_profiles(settings.color_profiles)
         self.digest = loaded.digest
         self.skipped = 0
         self.broken: list[str] = []

@@ -139,6 +139,9 @@ def difference(one: Recipe, other: Recipe) -> str:
         return (
             f"{one.card.name} ({one.digest[:12]}), not of {other.card.name} ({other.digest[:12]})"
         )
+    here, there = (recipe.card.preprocessing.color_profiles for recipe in (one, other))
+    if here != there:
+        return f"colour profiles {here} (SWIN_COLOR_PROFILES), not {there}"
     return (
         f"{one.dtype}, normalized {one.normalized}, not {other.dtype}, normalized "
         f"{other.normalized}"

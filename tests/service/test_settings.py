@@ -38,6 +38,7 @@ def test_nonsense_is_refused(monkeypatch, name, value):
         ("device", "CUDA:0,cuda:1"),
         ("gpu_arena", "Doubled"),
         ("preprocess", "Exact"),
+        ("color_profiles", "Apply"),
         ("log_format", "JSON"),
         ("log_level", "WARNING"),
     ],

@@ -1,11 +1,14 @@
 """Chromium on the playground page, as a person uses it."""
 
+import base64
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
@@ -20,6 +23,28 @@ STATES = """
   return [...document.querySelectorAll("#cards .card")].map((card) =>
     card.querySelector(".picture :is(img, .none:not(:empty))") ? card.dataset.state : "drawing");
 """
+
+PAINT = """
+const [files, done] = arguments;
+(async () => {
+  const painted = [];
+  for (const [type, data] of files) {
+    const image = new Image();
+    image.src = `data:${type};base64,${data}`;
+    try { await image.decode(); } catch (error) { painted.push(null); continue; }
+    const canvas = document.createElement("canvas");
+    canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
+    const context = canvas.getContext("2d");
+    context.fillStyle = "white"; context.fillRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(image, 0, 0);
+    const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
+    let text = ""; for (const value of pixels) text += String.fromCharCode(value);
+    painted.push([canvas.width, canvas.height, btoa(text)]);
+  }
+  done(painted);
+})();
+"""
+"""Each image file on white, as RGBA; null of one that is not shown."""
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
@@ -37,6 +62,22 @@ def chromium() -> Iterator[webdriver.Chrome]:
         yield driver
     finally:
         driver.quit()
+
+
+def painted(
+    driver: webdriver.Chrome, files: Sequence[tuple[str, bytes]]
+) -> list[npt.NDArray[np.uint8] | None]:
+    """What is seen of image files, each with its media type: RGB `[height, width, 3]` on white."""
+    driver.get("about:blank")
+    seen = []
+    for at in range(0, len(files), 40):
+        given = [(kind, base64.b64encode(data).decode()) for kind, data in files[at : at + 40]]
+        for one in driver.execute_async_script(PAINT, given):
+            if one is not None:
+                width, height, pixels = one[0], one[1], base64.b64decode(one[2])
+                one = np.frombuffer(pixels, np.uint8).reshape(height, width, 4)[..., :3]
+            seen.append(one)
+    return seen
 
 
 class Page:

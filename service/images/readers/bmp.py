@@ -18,8 +18,10 @@ FILE_HEADER = 14
 CORE_HEADER, OS2_HEADER = 12, 64
 
 RGB, RLE8, RLE4, BITFIELDS, JPEG, PNG, ALPHABITFIELDS = range(7)
-RLE24 = 4
-"""In OS/2's header; the same number is JPEG in that of Windows."""
+RUN_LENGTHS = {RLE8: 8, RLE4: 4, 4: 24}
+"""The bits a pixel of each; 4 is RLE24 in OS/2's header, and JPEG in that of Windows."""
+
+END_OF_ROW, END_OF_BITMAP, SKIP = range(3)
 
 VARIANTS = {JPEG: "holds a JPEG", PNG: "holds a PNG"}
 
@@ -55,6 +57,11 @@ def open_image(data: bytes, max_pixels: int) -> Image.Image:
     """
     header = read_header(data, FILE_HEADER)
     limits.check_size(header.width, abs(header.height), max_pixels)
+    # Pillow fails where run lengths end early, and leaves out the transparency of 16 bits.
+    if RUN_LENGTHS.get(header.compression) == header.bits or (
+        header.bits == 16 and any(header.masks[3:])
+    ):
+        return Image.fromarray(_decode(data, header))
     try:
         return BmpImageFile(limits.MeteredFile(data))
     except (OSError, SyntaxError):
@@ -92,10 +99,11 @@ def _decode(data: bytes, header: Header) -> npt.NDArray[np.uint8]:
     """Pixels `[height, width, 3 or 4]`."""
     (at,) = struct.unpack_from("<I", data, 10)
     kind = header.compression
-    if kind == RLE24 and header.bits == 24:
-        pixels = _run_lengths(data[at:], header.width, abs(header.height))
+    if RUN_LENGTHS.get(kind) == header.bits:
+        pixels = _from_runs(data, at, header)
     elif kind == RGB and header.bits <= 8:
-        pixels = _from_palette(data, at, header)
+        rows = _rows(data, at, header)
+        pixels = _palette(data, header)[_places(rows, header.bits)[:, : header.width]]
     elif kind == RGB and header.bits in {16, 24, 32}:
         masks = (0x7C00, 0x3E0, 0x1F) if header.bits == 16 else (0xFF0000, 0xFF00, 0xFF)
         pixels = _from_masks(_words(data, at, header), masks)
@@ -127,10 +135,7 @@ def _words(data: bytes, at: int, header: Header) -> Words:
 
 
 def _from_masks(words: Words, masks: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """Each channel is the bits of its mask, scaled to 8.
-
-    A transparency that is 0 all over is none, as browsers have it.
-    """
+    """Each channel is the bits of its mask, scaled to 8."""
     channels = []
     for mask in masks:
         shift = (mask & -mask).bit_length() - 1 if mask else 0
@@ -140,12 +145,13 @@ def _from_masks(words: Words, masks: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         if most > 255:  # of more than 8 bits the highest
             levels = levels >> words.dtype.type(most.bit_length() - 8)
         channels.append(table.astype(np.uint8)[levels])
-    if len(channels) == 4 and (masks[3] == 0 or not channels[3].any()):
+    if len(channels) == 4 and masks[3] == 0:
         channels.pop()
     return np.stack(channels, axis=2)
 
 
-def _from_palette(data: bytes, at: int, header: Header) -> npt.NDArray[np.uint8]:
+def _palette(data: bytes, header: Header) -> npt.NDArray[np.uint8]:
+    """The colour of each place `[256, 3]`."""
     if header.bits not in {1, 2, 4, 8}:
         raise InvalidImage(f"the BMP has {header.bits} bits a pixel, a variant that is not read")
     entry = 3 if header.size == CORE_HEADER else 4
@@ -154,38 +160,61 @@ def _from_palette(data: bytes, at: int, header: Header) -> npt.NDArray[np.uint8]
     stored = data[begins : begins + entry * count].ljust(entry * count, b"\0")
     palette = np.zeros((256, 3), np.uint8)
     palette[:count] = np.frombuffer(stored, np.uint8).reshape(count, entry)[:, 2::-1]
-    rows = _rows(data, at, header)
-    shifts = np.arange(8 - header.bits, -1, -header.bits, dtype=np.uint8)
-    places = rows[:, :, None] >> shifts & np.uint8((1 << header.bits) - 1)  # [height, stride, n]
-    colours: npt.NDArray[np.uint8] = palette[places.reshape(len(rows), -1)[:, : header.width]]
-    return colours
+    return palette
 
 
-def _run_lengths(data: bytes, width: int, height: int) -> npt.NDArray[np.uint8]:
-    """RLE24: what is skipped stays black."""
-    pixels = np.zeros((height, width, 3), np.uint8)
-    at = x = y = 0
+def _places(rows: npt.NDArray[np.uint8], bits: int) -> npt.NDArray[np.uint8]:
+    """Places in the palette `[height, 8 / bits * n]` of packed bytes `[height, n]`."""
+    shifts = np.arange(8 - bits, -1, -bits, dtype=np.uint8)
+    places: npt.NDArray[np.uint8] = rows[:, :, None] >> shifts & np.uint8((1 << bits) - 1)
+    return places.reshape(len(rows), -1)
+
+
+def _from_runs(data: bytes, at: int, header: Header) -> npt.NDArray[np.uint8]:
+    """Run-length encoded pixels `[height, width, 3]`; what is skipped is black.
+
+    Of RLE24 a run is of one colour, of RLE8 of one place in the palette, of RLE4 of two in turn.
+    """
+    width, height, bits = header.width, abs(header.height), header.bits
+    step = 3 if bits == 24 else 1  # bytes of a run's colour
+    values = np.zeros((height, width, step), np.uint8)
+    seen = np.zeros((height, width), np.bool_)
+    x = y = 0
+    ended = False
     for _ in range(RUNS):
-        if at + 2 > len(data) or y >= height:
+        if y >= height or at + 1 >= len(data):
             break
         count, code = data[at], data[at + 1]
         at += 2
-        if count:
-            pixels[y, x : x + count] = data[at + 1], data[at], code
-            at, x = at + 2, x + count
-        elif code == 0:
+        if count == 0 and code == END_OF_ROW:
             x, y = 0, y + 1
-        elif code == 1:
-            return pixels
-        elif code == 2:
+            continue
+        if count == 0 and code == END_OF_BITMAP:
+            ended = True
+            break
+        if count == 0 and code == SKIP:
             x, y, at = x + data[at], y + data[at + 1], at + 2
+            continue
+        if count:
+            run = np.frombuffer(data, np.uint8, step, at - 1).reshape(1, step)
+            at += step - 1
+            if bits == 4:
+                run = _places(run, 4).reshape(2, 1)
+            run = np.tile(run, (count // len(run) + 1, 1))
         else:
-            room = max(0, min(code, width - x))
-            literal = np.frombuffer(data, np.uint8, 3 * code, at).reshape(code, 3)
-            pixels[y, x : x + room] = literal[:room, ::-1]
-            at, x = at + (3 * code + 1) // 2 * 2, x + code
+            count = code
+            size = (count * bits + 7) // 8
+            run = np.frombuffer(data, np.uint8, size, at).reshape(-1, step)
+            if bits == 4:
+                run = _places(run.reshape(1, -1), 4).reshape(-1, 1)
+            at += size + size % 2
+        room = max(0, min(count, width - x))
+        values[y, x : x + room] = run[:room]
+        seen[y, x : x + room] = True
+        x += count
     else:
         raise InvalidImage("the image is in too many small parts to be read")
-    if y < height - 1:
+    if not ended and y < height - 1:
         raise InvalidImage("the BMP is cut off: its last rows are missing")
-    return pixels
+    colours = values[..., ::-1] if bits == 24 else _palette(data, header)[values[..., 0]]
+    return colours * seen[..., None]

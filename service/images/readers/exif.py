@@ -6,16 +6,17 @@ ORIENTATION_TAG = 0x0112
 
 PREFIX = b"Exif\0\0"
 ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
-SHORT, LONG = 3, 4
+SHORT = 3
 
 
 def orientation(exif: bytes) -> int:
     """What the first directory of EXIF says of how an image is turned: 1 to 8.
 
+    As browsers read it: one header, a number of 16 bits.
+
     Of a directory that is cut off, the entries that are there count.
     """
-    while exif.startswith(PREFIX):  # some writers put it twice
-        exif = exif.removeprefix(PREFIX)
+    exif = exif.removeprefix(PREFIX)
     order = ORDERS.get(exif[:4])
     if order is None:
         return 1
@@ -24,9 +25,8 @@ def orientation(exif: bytes) -> int:
         (entries,) = struct.unpack_from(f"{order}H", exif, at)
         for number in range(entries):
             tag, kind, _ = struct.unpack_from(f"{order}HHI", exif, at + 2 + 12 * number)
-            if tag == ORIENTATION_TAG and kind in {SHORT, LONG}:
-                width = "H" if kind == SHORT else "I"
-                (turn,) = struct.unpack_from(order + width, exif, at + 2 + 12 * number + 8)
+            if tag == ORIENTATION_TAG and kind == SHORT:
+                (turn,) = struct.unpack_from(f"{order}H", exif, at + 2 + 12 * number + 8)
                 return turn if 1 <= turn <= 8 else 1
     except struct.error:
         pass

@@ -8,13 +8,10 @@ from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from service.errors import InvalidImage
-from service.images import limits
+from service.images import color, limits
 from service.images.readers import exif
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-MAX_PROFILE_BYTES = 4 * 1024 * 1024
-"""Of a colour profile, inflated; those of printing presses have 2 MiB."""
 
 WITH_PALETTE = {3}
 """Colour types whose pixels are places in a palette; to others one is a suggestion."""
@@ -109,7 +106,7 @@ def _profile(body: bytes) -> bytes | None:
     """A colour profile, or none where it cannot be inflated (PNG, 11.3.2.3)."""
     inflate = zlib.decompressobj()
     try:
-        profile = inflate.decompress(body.partition(b"\0")[2][1:], MAX_PROFILE_BYTES)
+        profile = inflate.decompress(body.partition(b"\0")[2][1:], color.MAX_PROFILE_BYTES)
     except zlib.error:
         return None
     return profile if inflate.eof else None
