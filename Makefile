@@ -127,7 +127,7 @@ bench: $(VENV)/.plots $(BENCH_MODELS) ## the service beside its ceilings [OPTION
 # What becomes of good clients when there are too many, or bad ones beside them.
 overload: $(VENV)/.dev ## too many clients, and bad ones beside good ones
 	@$(BIN)/python -m benchmarks.overload
-	@$(BIN)/python -m benchmarks.abuse
+	@$(BIN)/python -m benchmarks.bad_clients
 
 # What people run today, transformers' network and its export, where there is torch to make them.
 TORCH := $(if $(wildcard $(VENV)/.torch),models/bench-torch/model.onnx)

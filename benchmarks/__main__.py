@@ -17,13 +17,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import corpus, front, pieces, report, results
+from benchmarks import corpus, frontend, measurements, report, results
 
 PIECES = {
-    "ceilings": pieces.ceilings,
-    "served": pieces.served,
-    "free": front.piece,
-    "photo": pieces.photo,
+    "ceilings": measurements.ceilings,
+    "served": measurements.served,
+    "free": frontend.piece,
+    "photo": measurements.photo,
 }
 
 
@@ -49,7 +49,7 @@ def main() -> None:
     options = parser.parse_args()
     names, page = options.__dict__.pop("pieces"), options.__dict__.pop("page")
     with tempfile.TemporaryDirectory() as folder:
-        setup = pieces.Setup(
+        setup = measurements.Setup(
             folder=Path(folder), images=corpus.write(Path(folder)), **vars(options)
         )
         for name in names:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.pieces import BUSY, Ceiling, Setup
+from benchmarks.measurements import BUSY, Ceiling, Setup
 from benchmarks.servers import ROOT
 
 SIZES = ((320, 240), (500, 375), (640, 480), (800, 600), (1280, 960), (1920, 1080))

@@ -25,8 +25,8 @@ import onnxruntime as ort
 
 from benchmarks import corpus, layouts, torch_swin
 from benchmarks.load import Plan
+from benchmarks.measurements import MANY, under_load
 from benchmarks.peak import peak, rate
-from benchmarks.pieces import MANY, under_load
 from benchmarks.servers import running
 from model_export.catalog import Entry, find
 from model_export.checkpoints.seeded import seeded

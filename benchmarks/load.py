@@ -116,12 +116,16 @@ class Load:
 
 
 class Answer(NamedTuple):
-    """An HTTP answer; whether the connection closes after it; bytes that came after its body."""
+    """An HTTP answer; whether the connection closes after it; bytes that came after its body.
+
+    `retry_after` is the seconds in its header of that name, 0 where there is none.
+    """
 
     status: int
     closes: bool
     body: bytes
     surplus: int
+    retry_after: int
 
 
 class Client(asyncio.Protocol):
@@ -202,7 +206,9 @@ def answer(data: bytes | bytearray) -> Answer | None:
     if len(rest) < length:
         return None
     closes = b"connection: close" in fields
-    return Answer(int(head.split(b" ", 2)[1]), closes, bytes(rest[:length]), len(rest) - length)
+    retry_after = int(fields.partition(b"retry-after:")[2].split(b"\r\n", 1)[0] or 0)
+    status = int(head.split(b" ", 2)[1])
+    return Answer(status, closes, bytes(rest[:length]), len(rest) - length, retry_after)
 
 
 async def run(plan: Plan) -> Measured:

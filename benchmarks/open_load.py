@@ -56,6 +56,7 @@ class Measured:
         accepted_ms: 50th and 99th percentile of those.
         refused: answers a second with status 429.
         refused_ms: 50th and 99th percentile of those.
+        retry_after_s: the median of what they were told to wait.
         sent: all requests, before and after the measured time too.
         answers: statuses of all of them.
         unanswered: requests whose connection was lost, or that were never answered.
@@ -69,6 +70,7 @@ class Measured:
     accepted_ms: tuple[float, float]
     refused: float
     refused_ms: tuple[float, float]
+    retry_after_s: float
     sent: int
     answers: dict[int, int]
     unanswered: int
@@ -88,6 +90,7 @@ class Tally:
     lost: int = 0
     surplus: int = 0
     answers: Counter[int] = field(default_factory=Counter)
+    retry_after: list[int] = field(default_factory=list)
     latencies: dict[int, list[float]] = field(default_factory=lambda: {200: [], 429: []})
 
 
@@ -127,7 +130,7 @@ class Client:
         whole = load.answer(self.buffer)
         if whole is None:
             return True
-        self._answered(whole.status)
+        self._answered(whole)
         self.tally.surplus += whole.surplus
         self.buffer.clear()
         if whole.closes:
@@ -144,13 +147,15 @@ class Client:
             self.tally.free.remove(self)
         return False
 
-    def _answered(self, status: int) -> None:
+    def _answered(self, answer: load.Answer) -> None:
         now, sent, self.sent = time.perf_counter(), self.sent, None
         assert sent is not None  # noqa: S101 - read has seen that
         self.tally.waiting -= 1
-        self.tally.answers[status] += 1
+        self.tally.answers[answer.status] += 1
         if self.tally.began <= now <= self.tally.until:
-            self.tally.latencies.setdefault(status, []).append(now - sent)
+            self.tally.latencies.setdefault(answer.status, []).append(now - sent)
+            if answer.status == 429:
+                self.tally.retry_after.append(answer.retry_after)
 
 
 class Clients:
@@ -219,6 +224,7 @@ def run(plan: Plan, requests: Sequence[memoryview]) -> Measured:
         accepted_ms=_percentiles(tally.latencies[200]),
         refused=len(tally.latencies[429]) / plan.seconds,
         refused_ms=_percentiles(tally.latencies[429]),
+        retry_after_s=float(np.median(tally.retry_after)) if tally.retry_after else 0.0,
         sent=sent,
         answers=dict(tally.answers),
         unanswered=tally.lost + tally.waiting,

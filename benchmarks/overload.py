@@ -19,20 +19,18 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import corpus, free, open_load
+from benchmarks import corpus, null_model, open_load
 from benchmarks.servers import Layout, carry_out, running
 
 LOADS = (0.5, 1, 2, 5, 10)
-QUEUE = 64
-"""Places in the queue: small, so that it is full soon."""
-
 RUN_S = 0.02
 GUESS = 250.0
 """Images a second to begin the search for the capacity with."""
 
 COLUMNS = (
     *("Offered", "Goodput/s", "of that at 1", "Accepted, p50 / p99 ms", "Queue / pace, ms"),
-    *("Refused/s", "Refused, p50 / p99 ms", "Not answered once", "Cores: service, client"),
+    *("Retry-After, s", "Refused/s", "Refused, p50 / p99 ms", "Not answered once"),
+    "Cores: service, client",
 )
 
 
@@ -58,15 +56,18 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="the artifact that runs here")
     parser.add_argument("--seconds", type=float, default=6, help="of each measurement")
     parser.add_argument("--repeats", type=int, default=3, help="interleaved; medians are kept")
+    parser.add_argument("--queue", type=int, default=64, help="places: few, so that it fills soon")
+    parser.add_argument("--deadline", type=float, default=30, help="seconds a request may take")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         images = [str(path) for path in corpus.write(folder)]
         if options.engine == "elsewhere":
             options.model = folder / "free.onnx"
-            free.write(options.model)
+            null_model.write(options.model)
         rounds: dict[float, list[dict[str, Any]]] = {times: [] for times in LOADS}
-        with running([layout(options.engine, options.model)]) as (server,):
+        service = layout(options.engine, options.model, options.queue, options.deadline)
+        with running([service]) as (server,):
             capacity = _capacity(server.port, images, options.seconds)
             print(f"capacity: {capacity:.1f} images/s\n", flush=True)
             for _ in range(options.repeats):
@@ -77,10 +78,11 @@ def main() -> None:
                     took = time.perf_counter() - began
                     measured["service_cpu"] = (_cpu_s(server.process) - before) / took
                     rounds[times].append(measured)
-    print(_table({times: _median(of_one) for times, of_one in rounds.items()}))
+    medians = {times: _median(of_one) for times, of_one in rounds.items()}
+    print(_table(medians, options.queue))
 
 
-def layout(engine: str, model: Path) -> Layout:
+def layout(engine: str, model: Path, queue: int = 64, deadline_s: float = 30) -> Layout:
     """The service on a model that runs here, or on one whose runs merely take time."""
     program = ("benchmarks.overload", "serve") if engine == "elsewhere" else ("service",)
     return Layout(
@@ -88,8 +90,9 @@ def layout(engine: str, model: Path) -> Layout:
         (sys.executable, "-m", *program, "--port", "{port}", "--log-level", "warning"),
         {
             "SWIN_MODEL": str(model),
-            "SWIN_MAX_QUEUE_SIZE": str(QUEUE),
-            "SWIN_MAX_IMAGES_PER_REQUEST": str(QUEUE),
+            "SWIN_MAX_QUEUE_SIZE": str(queue),
+            "SWIN_MAX_IMAGES_PER_REQUEST": str(queue),
+            "SWIN_REQUEST_TIMEOUT_S": str(deadline_s),
             "SWIN_READ_TIMEOUT_S": "5",
         },
         "/embed",
@@ -129,7 +132,7 @@ def _amiss(one: Mapping[str, Any]) -> int:
     return int(one["sent"] - known + (one["surplus"] > 0))
 
 
-def _table(rows: Mapping[float, Mapping[str, Any]]) -> str:
+def _table(rows: Mapping[float, Mapping[str, Any]], queue: int) -> str:
     lines = [f"| {' | '.join(COLUMNS)} |", "| --- " * len(COLUMNS) + "|"]
     at_capacity = rows[1]["goodput"]
     for times, row in rows.items():
@@ -138,7 +141,8 @@ def _table(rows: Mapping[float, Mapping[str, Any]]) -> str:
             f"{row['goodput']:.1f}",
             f"{row['goodput'] / at_capacity:.1%}",
             f"{row['accepted_ms'][0]:.0f} / {row['accepted_ms'][1]:.0f}",
-            f"{1000 * QUEUE / row['goodput']:.0f}",
+            f"{1000 * queue / row['goodput']:.0f}",
+            f"{row['retry_after_s']:g}",
             f"{row['refused']:.0f}",
             f"{row['refused_ms'][0]:.1f} / {row['refused_ms'][1]:.1f}",
             f"{row['amiss']} of {row['sent']}",

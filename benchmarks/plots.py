@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmarks.pieces import BUSY
+from benchmarks.measurements import BUSY
 
 
 def draw(models: Mapping[str, Any], output: Path) -> None:

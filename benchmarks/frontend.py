@@ -1,6 +1,6 @@
 """Where one process stops: requests/s around a model that costs nothing, with workers and without.
 
-    python -m benchmarks.front [--peers PYTHON]
+    python -m benchmarks.frontend [--peers PYTHON]
 
 Two services, each with half of the clients, are the most that two worker processes before one
 engine could give: they share nothing. All are loaded in turn; the clients share the cores.
@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import free, layouts, report
+from benchmarks import layouts, null_model, report
 from benchmarks.load import Plan
-from benchmarks.pieces import Setup, medians, turn
+from benchmarks.measurements import Setup, medians, turn
 from benchmarks.servers import Layout, running
 
 CLIENTS = 16
@@ -31,15 +31,15 @@ def piece(setup: Setup) -> Rows:
     Their names say what is sent: the image as it is, or in a form.
     """
     model = setup.folder / "free.onnx"
-    free.write(model)
-    images, vectors = free.requests(model, setup.folder)
+    null_model.write(model)
+    images, vectors = null_model.requests(model, setup.folder)
     plan = Plan(0, "", images, vectors, CLIENTS, setup.seconds)
     return measure(_contenders(model, setup.peers), plan, setup.repeats)
 
 
 def _contenders(model: Path, python: Path | None) -> dict[str, Sequence[Layout]]:
     ours = [layouts.ours(model) for _ in range(3)]
-    subject = layouts.Subject(model, free.RECIPE, python or Path(sys.executable))
+    subject = layouts.Subject(model, null_model.RECIPE, python or Path(sys.executable))
     everyone: dict[str, Sequence[Layout]] = {
         "swin-embed, 1 process": ours[:1],
         "swin-embed, SWIN_WORKERS=2": [layouts.ours(model, workers=2)],
@@ -85,7 +85,7 @@ def measure(contenders: Mapping[str, Sequence[Layout]], plan: Plan, repeats: int
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.front", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.frontend", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--seconds", type=float, default=3, help="of each measurement")
     parser.add_argument("--repeats", type=int, default=3, help="interleaved; medians are printed")

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.abuse --model FILE`: what good clients keep beside bad ones.
+"""`python -m benchmarks.bad_clients --model FILE`: what good clients keep beside bad ones.
 
 Eight good clients post photos in a closed loop, alone and beside 200 connections that send a byte
 of their head a second and 50 uploads a second that break off in the middle; interleaved, medians
@@ -23,7 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import corpus, free, load, overload
+from benchmarks import corpus, load, null_model, overload
 from benchmarks.servers import ROOT, carry_out, running
 
 SLOW = 200
@@ -75,7 +75,7 @@ async def attack(port: int, upload: bytes) -> None:
 def attacked(port: int, image: str) -> Iterator[None]:
     """Have a process of its own attack a server."""
     attacker = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.abuse", "attack", str(port), image],
+        [sys.executable, "-m", "benchmarks.bad_clients", "attack", str(port), image],
         cwd=ROOT,
     )
     try:
@@ -90,7 +90,7 @@ def attacked(port: int, image: str) -> Iterator[None]:
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.abuse", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bad_clients", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--engine", choices=["elsewhere", "here"], default="elsewhere")
     parser.add_argument("--model", type=Path, help="the artifact that runs here")
@@ -102,7 +102,7 @@ def main() -> None:
         images = [str(path) for path in corpus.write(folder)]
         if options.engine == "elsewhere":
             options.model = folder / "free.onnx"
-            free.write(options.model)
+            null_model.write(options.model)
         with running([overload.layout(options.engine, options.model)]) as (server,):
             vectors = [_embed(server.port, Path(image).read_bytes()) for image in images]
             plan = load.Plan(server.port, "/embed", images, vectors, GOOD, options.seconds)
