@@ -41,12 +41,13 @@ def serve(settings: Settings) -> int:
     for warning in misspelt(os.environ):
         logger.warning(warning)
     # What runs models is imported once it is needed: `--help` does without.
-    from service.engine import memory, resources
+    from service.engine import memory, memory_plan, resources
     from service.server import server
 
     logger.info(logs.limits(settings))
     memory.lay_out_heaps(resources.usable_cores())
     faulthandler.enable()  # a crash in native code then says in which thread, and where
+    settings = memory_plan.fit(settings)
     if settings.workers > 1:
         from service.server.workers import supervisor
 

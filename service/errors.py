@@ -151,3 +151,14 @@ def error_body(message: str, *, type_: str, code: str, param: str | None = None)
     """`{"error": {"message", "type", "param", "code"}}`, as OpenAI clients know it."""
     error = {"message": message, "type": type_, "param": param, "code": code}
     return orjson.dumps({"error": error})
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Forget where an error came from, once it was looked at.
+
+    A frame that has the error in a variable is in a circle with it, and keeps all else that it has,
+    such as a request's images, until a garbage collection.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

@@ -192,6 +192,13 @@ class Limits(BaseModel):
         60, description="exit with status 1 after the engine made no progress for this long"
     )
     max_request_bytes: Positive = Field(16 * 1024 * 1024, description="largest request body")
+    memory_budget_bytes: Positive | None = Field(
+        None,
+        description="what request bodies, messages, waiting files and unread answers may hold; "
+        "beyond it requests get 429 (default: a third of what the model and images that are being "
+        "decoded leave of the memory there is, for each byte is there three times while it is "
+        "parsed)",
+    )
     max_image_pixels: Positive = Field(64_000_000, description="largest image, width x height")
     max_images_per_request: Positive = Field(
         256,

@@ -24,8 +24,9 @@ from service.api import (
 from service.api.auth import authorise
 from service.api.middleware import BodyLimit, HeadAsGet, RequestLog, ShutdownResponse
 from service.api.state import ServiceState
-from service.engine import placement
+from service.engine import memory_plan, placement
 from service.engine.lifecycle import Lifecycle
+from service.engine.memory_budget import MemoryBudget
 from service.engine.placement import Placement
 from service.errors import StartError
 from service.observability import traces
@@ -65,8 +66,12 @@ def create_app(
         load: loads the model.
     """
     metrics = Metrics()
+    if settings.memory_budget_bytes is None:
+        settings = memory_plan.fit(settings)
     lifecycle = Lifecycle(settings, metrics, load)
-    service = ServiceState(settings, metrics, lifecycle, lifecycle.reload)
+    budget = MemoryBudget(settings.memory_budget_bytes or 0)
+    metrics.watch_memory(budget.limit, lambda: budget.held)
+    service = ServiceState(settings, metrics, lifecycle, budget, lifecycle.reload)
     app = FastAPI(
         title="swin-embed",
         summary="Swin Transformer image embeddings",

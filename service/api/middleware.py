@@ -11,7 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import errors
 from service.api.request_log import log_request, trace_attributes
-from service.api.state import KEY, RequestState, request_state
+from service.api.state import KEY, RequestState, request_state, service_state
+from service.engine.memory_budget import Charge
 from service.errors import NotReady, RequestTooLarge, UnsupportedMediaType
 from service.observability import traces
 from service.observability.metrics import Metrics
@@ -114,7 +115,9 @@ class ShutdownResponse:
 class BodyLimit:
     """Ends a request whose body grows over `limit` bytes, declared or not, while it arrives.
 
-    One that is compressed is not read: its length would bound nothing.
+    What has arrived is charged to the memory budget until the request is answered; a body that does
+    not fit in it is refused before it is kept. One that is compressed is not read: its length would
+    bound nothing.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -128,6 +131,8 @@ class BodyLimit:
         declared = int(_header(scope, b"content-length") or 0)
         coding = _header(scope, b"content-encoding").decode("latin-1").lower()
         state = request_state(scope)
+        budget = service_state(scope).budget
+        charge = state.charge = Charge(budget)
 
         def check(length: int) -> None:
             if length > self._limit:
@@ -139,12 +144,18 @@ class BodyLimit:
                     "send the body without Content-Encoding: images are compressed already"
                 )
             check(declared)
+            budget.check(declared - state.received)
             message = await receive()
-            state.received += len(message.get("body", b""))
-            check(state.received)
+            if body := message.get("body", b""):
+                state.received += len(body)
+                check(state.received)
+                charge.add(len(body))
             return message
 
-        await self._app(scope, counted, send)
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            charge.release()
 
 
 class HeadAsGet:

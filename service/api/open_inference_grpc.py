@@ -3,11 +3,13 @@
 The same tensors, errors, keys, metrics and log line as over HTTP. Needs the `grpc` extra.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
+import numpy as np
 from grpc_health.v1 import health_pb2_grpc
 
 from model_export import __version__
@@ -15,13 +17,23 @@ from model_export.model_card import EMBEDDING
 from service.api import tensors
 from service.api.embedding_request import embed_all, encoding
 from service.api.encoding import rows
-from service.api.grpc_calls import observed, reader
+from service.api.grpc_calls import LARGE_BYTES, Calls
 from service.api.grpc_health import SERVICE, Health, ready
 from service.api.proto import open_inference_pb2 as pb
 from service.api.state import RequestState, ServiceState
 from service.api.tensors import Tensor
 from service.engine.embedder import Embedder
 from service.errors import InvalidRequest, StartError
+from service.settings import Settings
+
+STREAMS = 128
+"""Calls at once on one connection."""
+
+LONGEST_MS = 3_600_000
+"""After an hour a client is asked to connect anew, which spreads clients over new replicas."""
+
+PING_MS = 5_000
+"""A client may ping so often, with or without calls."""
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +46,10 @@ async def start(service: ServiceState) -> grpc.aio.Server:
     """
     settings = service.settings
     server = grpc.aio.server(
-        options=[
-            ("grpc.max_receive_message_length", settings.max_request_bytes),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),
-        ]
+        options=list(_options(settings).items()),
+        maximum_concurrent_rpcs=settings.max_connections,
     )
+    calls = Calls(service)
     door = _Door(service)
     methods: dict[str, tuple[Callable[[Any, RequestState], Awaitable[Any]], Any]] = {
         "ServerLive": (door.server_live, pb.ServerLiveRequest),
@@ -49,14 +59,7 @@ async def start(service: ServiceState) -> grpc.aio.Server:
         "ModelMetadata": (door.model_metadata, pb.ModelMetadataRequest),
         "ModelInfer": (door.model_infer, pb.ModelInferRequest),
     }
-    handlers = {
-        name: grpc.unary_unary_rpc_method_handler(
-            observed(service, method),
-            request_deserializer=reader(request.FromString),
-            response_serializer=lambda response: response.SerializeToString(),
-        )
-        for name, (method, request) in methods.items()
-    }
+    handlers = {name: calls.handler(method, request) for name, (method, request) in methods.items()}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     health_pb2_grpc.add_HealthServicer_to_server(Health(service), server)
     for host in settings.hosts:
@@ -72,8 +75,25 @@ async def start(service: ServiceState) -> grpc.aio.Server:
     return server
 
 
+def _options(settings: Settings) -> dict[str, int]:
+    """How gRPC is to treat messages, connections and pings: the limits that HTTP has."""
+    return {
+        "grpc.max_receive_message_length": settings.max_request_bytes,
+        "grpc.max_send_message_length": -1,
+        "grpc.so_reuseport": 0,
+        "grpc.max_concurrent_streams": STREAMS,
+        "grpc.max_allowed_incoming_connections": settings.max_connections,
+        "grpc.server_handshake_timeout_ms": round(settings.read_timeout_s * 1000),
+        "grpc.max_connection_idle_ms": round(settings.keep_alive_s * 1000),
+        "grpc.max_connection_age_ms": LONGEST_MS,
+        "grpc.max_connection_age_grace_ms": round(settings.request_timeout_s * 1000),
+        "grpc.keepalive_permit_without_calls": 1,
+        "grpc.http2.min_ping_interval_without_data_ms": PING_MS,
+    }
+
+
 class _Door:
-    """The methods; what they raise is answered by `observed`.
+    """The methods; what they raise is answered by `Calls`.
 
     Each takes the request and its state, in which it notes what the log line should tell.
     """
@@ -122,7 +142,11 @@ class _Door:
         card = embedder.card
         tensors.check_outputs([output.name for output in request.outputs])
         normalize = tensors.normalize(_parameters(request.parameters))
-        uploads = tensors.uploads(_tensors(request), card)
+        if state.received < LARGE_BYTES:
+            given = _tensors(request)
+        else:
+            given = await asyncio.to_thread(_tensors, request)
+        uploads = tensors.uploads(given, card)
         timeout_s = self._service.settings.request_timeout_s
         embeddings = await embed_all(self._service, state, embedder, uploads, timeout_s)
         with encoding(self._service, state):
@@ -167,5 +191,16 @@ def _tensors(request: pb.ModelInferRequest) -> list[Tensor]:
                 tensors.from_elements(tensor.name, tensor.shape, tensor.contents.bytes_contents)
             )
         else:
-            given.append(tensors.from_list(*form, list(tensor.contents.uint_contents)))
+            given.append(tensors.from_raw(*form, _octets(tensor)))
     return given
+
+
+def _octets(tensor: pb.ModelInferRequest.InferInputTensor) -> bytes:
+    """Numbers from 0 to 255, without an object for each."""
+    numbers = tensor.contents.uint_contents
+    try:
+        return np.fromiter(numbers, np.uint8, len(numbers)).tobytes()
+    except OverflowError:
+        raise InvalidRequest(
+            f"the data of {tensor.name!r} is to be integers from 0 to 255"
+        ) from None

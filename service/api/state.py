@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.engine.embedder import Embedder
 from service.engine.lifecycle import Lifecycle
+from service.engine.memory_budget import Charge, MemoryBudget
 from service.observability.metrics import Metrics
 from service.settings import Settings
 
@@ -24,6 +25,7 @@ class ServiceState:
         settings: of the service.
         metrics: what `/metrics` tells.
         lifecycle: has the embedder, and says whether the service is ready.
+        budget: the memory that requests and answers may hold.
         reload: loads the model file again.
         fetcher: fetches images by URL, where the operator allows it.
     """
@@ -31,6 +33,7 @@ class ServiceState:
     settings: Settings
     metrics: Metrics
     lifecycle: Lifecycle
+    budget: MemoryBudget
     reload: Callable[[], Awaitable[object]]
     fetcher: "Fetcher | None" = None
 
@@ -51,6 +54,7 @@ class RequestState:
     Attributes:
         id: the client's own identifier or a new one.
         received: bytes of its body that have come.
+        charge: the memory that its body holds.
         images: how many there are in it.
         embedder: the one that embeds them.
         stages: seconds in each stage, of the image that was longest in it.
@@ -61,6 +65,7 @@ class RequestState:
 
     id: str
     received: int = 0
+    charge: Charge | None = None
     images: int = 0
     embedder: Embedder | None = None
     stages: dict[str, float] = field(default_factory=dict)

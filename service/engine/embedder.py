@@ -8,7 +8,7 @@ from concurrent.futures import Future
 
 import numpy as np
 
-from service.engine import memory, placement, resources
+from service.engine import memory, memory_plan, placement
 from service.engine.batcher import Batcher
 from service.engine.decode_memory import DecodeMemory
 from service.engine.decoder import Decoder
@@ -67,7 +67,7 @@ class Embedder:
     def _start(self, settings: Settings) -> None:
         """Start the threads that decode and run."""
         placed = self._placement
-        room = DecodeMemory(resources.decode_bytes(settings))
+        room = DecodeMemory(memory_plan.decode_bytes(settings))
         decoder = Decoder(self.card.preprocessing, settings, room, self._observer)
         self.batcher = Batcher(
             placed.lanes,

@@ -1,9 +1,7 @@
 """What this process may use, and how a device's share of it is laid out in streams and threads."""
 
-import contextlib
 import math
 import os
-import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,29 +40,6 @@ def usable_cores(cgroup: Path = CGROUP) -> int:
     cores = len(os.sched_getaffinity(0))
     quota = cgroup_cpu_quota(cgroup)
     return cores if quota is None else max(1, min(cores, math.floor(quota)))
-
-
-def usable_memory(cgroup: Path = CGROUP) -> int:
-    """Bytes this process may use: the machine's, less where its control group or a limit says so.
-
-    Version 2 keeps the group's limit in `memory.max`, version 1 in `memory/memory.limit_in_bytes`.
-    """
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):  # not there, or "max"
-            limits.append(int((cgroup / name).read_text()))
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if soft != resource.RLIM_INFINITY:
-        limits.append(soft)
-    return min(limits)
-
-
-def decode_bytes(settings: Settings) -> int:
-    """Bytes that the images which this process decodes at once may take together.
-
-    A quarter of the memory there is; one of the most expensive that are let in is always decoded.
-    """
-    return usable_memory() // 4 // settings.workers
 
 
 @dataclass(frozen=True)

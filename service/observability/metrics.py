@@ -92,6 +92,14 @@ class Metrics(Observer):
         )
         reasons = ("too_many", "slow", "unread", "idle", "large_head", "malformed")
         self._refused_connections = {why: refused_connections.labels(why) for why in reasons}
+        self._memory_budget = Gauge(
+            "swin_memory_budget_bytes",
+            "Memory that bodies, messages, waiting files and unread answers may hold",
+            registry=registry,
+        )
+        self._memory_held = Gauge(
+            "swin_memory_held_bytes", "Memory of swin_memory_budget_bytes in use", registry=registry
+        )
         rejected = Counter(
             "swin_rejected",
             "Requests turned away, by the code of the error",
@@ -168,6 +176,11 @@ class Metrics(Observer):
     def count_refused_connection(self, reason: str) -> None:
         """Count a connection that was closed on a client, for one of the reasons above."""
         self._refused_connections[reason].inc()
+
+    def watch_memory(self, budget: int, held: Callable[[], int]) -> None:
+        """Tell how many bytes requests and answers may hold, and hold."""
+        self._memory_budget.set(budget)
+        self._memory_held.set_function(held)
 
     def count_refused_images(self, count: int) -> None:
         """Count images that were not admitted."""

@@ -7,6 +7,7 @@ import struct
 import termios
 from typing import Protocol
 
+from service.engine.memory_budget import Charge
 from service.server.progress import Progress
 
 MAX_UNSENT_BYTES = 128 * 1024
@@ -34,13 +35,20 @@ class AnswerWriter:
     Args:
         transport: the connection's.
         reader: is told how the client reads.
+        charge: of the memory budget, for what the client has not read.
         window_s: seconds in which it has to read `progress.MIN_BYTES_PER_S` each.
         longest_s: seconds in which it has to read everything.
     """
 
     def __init__(
-        self, transport: asyncio.Transport, reader: Reader, window_s: float, longest_s: float
+        self,
+        transport: asyncio.Transport,
+        reader: Reader,
+        charge: Charge,
+        window_s: float,
+        longest_s: float,
     ) -> None:
+        self.charge = charge
         self._transport = transport
         self._reader = reader
         self._window_s = window_s
@@ -73,6 +81,7 @@ class AnswerWriter:
             now = self._loop.time()
             self._read_bytes = self._acknowledged()
             self._progress = Progress(now, self._read_bytes, self._window_s, self._longest_s)
+            self.charge.set(self._transport.get_write_buffer_size())
             self._look_later()
 
     def unwatch(self) -> None:
@@ -80,6 +89,7 @@ class AnswerWriter:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            self.charge.set(0)
 
     def _look_later(self) -> None:
         assert self._progress is not None  # noqa: S101 - `watch` made it
@@ -88,6 +98,7 @@ class AnswerWriter:
     def _look(self) -> None:
         assert self._progress is not None  # noqa: S101 - `watch` made it
         read = self._acknowledged()
+        self.charge.set(self._transport.get_write_buffer_size())
         if read > self._read_bytes:
             self._read_bytes = read
             self._reader.on_answer_read()

@@ -9,6 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.api.state import KEY, RequestState, ServiceState
 from service.engine.lifecycle import Phase
+from service.engine.memory_budget import Charge
 from service.errors import (
     HeadTooLarge,
     InvalidRequest,
@@ -73,8 +74,9 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         limits = self._limits
+        charge = Charge(self._service.budget)
         self._writer = AnswerWriter(
-            transport, self, limits.read_timeout_s, limits.transfer_timeout_s
+            transport, self, charge, limits.read_timeout_s, limits.transfer_timeout_s
         )
         self._places.enter(self, self.loop.time())
         self._in_reserve = self._places.crowded()
@@ -87,6 +89,7 @@ class Connection(HttpToolsProtocol):
         self._places.leave(self)
         self._stop_timer()
         self._writer.unwatch()
+        self._writer.charge.release()
         cycle = self.cycle
         super().connection_lost(exc)
         if cycle is not None and cycle.disconnected:
@@ -220,10 +223,22 @@ class Connection(HttpToolsProtocol):
             return False
         return self._awaiting_body or self.cycle is None or self.cycle.response_complete
 
+    def held_bytes(self) -> int:
+        """Of a body that is not complete and answers that are not read."""
+        body = self._body_charge()
+        return self._writer.charge.size + (body.size if body else 0)
+
     def evict(self) -> None:
         """Close at once."""
         self._service.metrics.count_refused_connection("idle")
+        if body := self._body_charge():
+            body.release()
+        self._writer.charge.release()
         self.transport.abort()
+
+    def _body_charge(self) -> Charge | None:
+        state = None if self.cycle is None else self.cycle.scope.get(KEY)
+        return state.charge if isinstance(state, RequestState) else None
 
     def _parse(self, data: bytes | memoryview) -> None:
         """Parse what arrived; an `Upgrade` is ignored, as RFC 9110, 7.8 allows.

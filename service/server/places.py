@@ -1,5 +1,6 @@
 """Places for connections: `SWIN_MAX_CONNECTIONS` for everyone, and a few more for probes."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 PROBES = frozenset({b"/health/live", b"/health/ready", b"/v2/health/live", b"/v2/health/ready"})
@@ -17,6 +18,9 @@ class Occupant(Protocol):
 
     def awaits_client(self) -> bool:
         """Whether the next step is the client's: a request, the rest of one, reading an answer."""
+
+    def held_bytes(self) -> int:
+        """Of a body that is not complete and answers that are not read."""
 
     def evict(self) -> None:
         """Close at once."""
@@ -61,13 +65,26 @@ class Places:
         """Whether there are more connections than places, the reserve included."""
         return len(self._last_active) > self._ordinary + RESERVE
 
-    def evict_idle(self, now: float, idle_s: float) -> bool:
-        """Close the connection that has waited longest for its client, if for `idle_s` or more."""
+    def evict_idle(self, now: float, idle_s: float, least_bytes: int = 0) -> bool:
+        """Close the connection that has waited longest for its client, if for `idle_s` or more.
+
+        Args:
+            now: the loop's time.
+            idle_s: seconds; whoever has waited for less stays.
+            least_bytes: whoever holds less stays.
+
+        Returns:
+            Whether there was one.
+        """
         for one, last in self._last_active.items():
             if now - last < idle_s:
                 return False
-            if one.awaits_client():
+            if one.awaits_client() and one.held_bytes() >= least_bytes:
                 del self._last_active[one]
                 one.evict()
                 return True
         return False
+
+    def free_memory(self, clock: Callable[[], float]) -> bool:
+        """Close the connection that has kept memory waiting for longest; whether there was one."""
+        return self.evict_idle(clock(), IDLE_S, least_bytes=1)

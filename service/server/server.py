@@ -43,6 +43,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
         places = Places(settings.max_connections)
+        app.state.service.budget.make_room = partial(places.free_memory, time.monotonic)
         super().__init__(
             uvicorn.Config(
                 app,

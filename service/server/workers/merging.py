@@ -46,6 +46,8 @@ RULES = {
     "swin_decode_depth": Rule("workers"),
     "swin_queue_depth": Rule("workers"),
     "swin_queue_capacity": Rule("workers"),
+    "swin_memory_budget_bytes": Rule("workers"),
+    "swin_memory_held_bytes": Rule("workers"),
     # Whoever is worst off.
     "swin_ready": Rule("all", min),
     "process_open_fds": Rule("all", max),

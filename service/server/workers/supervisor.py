@@ -44,15 +44,17 @@ def run(settings: Settings) -> Exception | None:
 
 
 def shares(settings: Settings) -> list[Settings]:
-    """The settings of each worker: an even share of what they share, and nothing to wait for.
+    """The settings of each worker: an even share of what they share, and no delay of their own.
 
     Batches fill up in the engine, which has what all workers have ready.
     """
+    budget = settings.memory_budget_bytes or 0
     return [
         settings.model_copy(
             update={
                 "max_queue_size": _share(settings.max_queue_size, settings.workers, number),
                 "max_connections": _share(settings.max_connections, settings.workers, number),
+                "memory_budget_bytes": _share(budget, settings.workers, number),
                 "max_queue_delay_ms": 0,
             }
         )

@@ -1,5 +1,6 @@
 """The gRPC door of a real server, by our own messages."""
 
+import contextlib
 import socket
 
 import numpy as np
@@ -106,6 +107,41 @@ def test_what_is_no_message_is_told_and_traced(channel):
     assert caught.value.code().name == "INVALID_ARGUMENT"
     assert "message" in caught.value.details()
     assert dict(caught.value.trailing_metadata())["x-request-id"] == "mine"
+
+
+PADDED = b"\x2a\x00" * 400_000
+SHAPED = pb.ModelInferRequest.InferInputTensor(name="image", shape=[1] * 400_000)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [PADDED, pb.ModelInferRequest(inputs=[SHAPED]).SerializeToString()],
+    ids=["inputs", "a shape"],
+)
+def test_a_message_of_very_many_parts_is_refused(channel, message):
+    rpc = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+    with pytest.raises(grpc.RpcError) as caught:
+        rpc(message, metadata=KEY, timeout=30)
+    assert caught.value.code().name == "INVALID_ARGUMENT"
+    assert "too many" in caught.value.details()
+
+
+def test_connections_are_limited(artifact):
+    port = free_port()
+    settings = {"model": artifact, "grpc_port": port, "max_connections": 2}
+    alone = (("grpc.use_local_subchannel_pool", 1), ("grpc.keepalive_permit_without_calls", 1))
+    with running(**settings), contextlib.ExitStack() as stack:
+        made = []
+        for number in range(3):
+            channel = grpc.insecure_channel(f"127.0.0.1:{port}", (*alone, ("number", number)))
+            stack.enter_context(channel)
+            try:
+                grpc.channel_ready_future(channel).result(3)
+                made.append(channel)
+            except grpc.FutureTimeoutError:
+                continue
+        assert len(made) == 2
+        assert infer(made[0], images(jpeg("coffee")), metadata=())[0].model_name == NAME
 
 
 @pytest.mark.parametrize("metadata", [(), (("authorization", "Bearer wrong"),)])

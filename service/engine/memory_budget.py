@@ -1,0 +1,86 @@
+"""One account of the memory that clients cause to be held, for the whole process."""
+
+from collections.abc import Callable
+
+from service.errors import QueueFull
+
+COPIES = 3
+"""How often a byte of a body may be there while it is parsed: as it came, joined, and decoded."""
+
+RETRY_AFTER_S = 1.0
+
+
+class MemoryBudget:
+    """What request bodies, messages, waiting files and unread answers hold, against a limit.
+
+    For the event loop's thread alone.
+
+    Args:
+        limit: bytes that may be held.
+
+    Attributes:
+        limit: the same.
+        held: bytes that are held.
+        make_room: ends a request or an answer whose client keeps us waiting; returns whether there
+            was one.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+        self.make_room: Callable[[], bool] = lambda: False
+
+    def check(self, size: int) -> None:
+        """Check that there is room, before a client is asked for so many bytes.
+
+        Raises:
+            QueueFull: there is not.
+        """
+        while self.held + size > self.limit:
+            if size > self.limit or not self.make_room():
+                raise _full()
+
+
+class Charge:
+    """What one request, or the answers on one connection, hold of a budget.
+
+    Args:
+        budget: where it counts.
+
+    Attributes:
+        size: bytes.
+    """
+
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget = budget
+        self._released = False
+        self.size = 0
+
+    def add(self, size: int) -> None:
+        """Hold more, which is not kept yet.
+
+        Raises:
+            QueueFull: there is no room, or this has made room for others.
+        """
+        if self._released:
+            raise _full()
+        self._budget.check(size)
+        self.set(self.size + size)
+
+    def set(self, size: int) -> None:
+        """Hold so much from now on, even over the limit, as it is kept already."""
+        if not self._released:
+            self._budget.held += size - self.size
+            self.size = size
+
+    def release(self) -> None:
+        """Hold nothing, now and later."""
+        self.set(0)
+        self._released = True
+
+
+def _full() -> QueueFull:
+    return QueueFull(
+        "other requests and answers hold all the memory there is for them; try again later",
+        retry_after_s=RETRY_AFTER_S,
+    )

@@ -1,0 +1,173 @@
+"""How the memory there is gets shared out, before anything is loaded.
+
+    memory there is >= process and model + images that are being decoded + COPIES x budget
+
+The budget is what clients may have us hold (`memory_budget`). Where the default of
+`SWIN_MAX_IMAGE_PIXELS` is too large for what is left, it is lowered.
+"""
+
+import contextlib
+import logging
+import os
+import resource
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.engine import resources
+from service.engine.memory_budget import COPIES
+from service.images.cost import DEAREST, SMALL_BYTES, dearest_bytes
+from service.settings import Settings
+
+MIB = 1024 * 1024
+
+PROCESS_BYTES = 200 * MIB
+"""Resident memory of a process without a model, with its connections and its metrics."""
+
+PROCESS_ADDRESSES = 700 * MIB
+"""The addresses that it takes: `RLIMIT_AS` counts libraries, stacks and heaps that are not used."""
+
+MODEL_COPIES = 3
+"""Of the model file: the weights, as the runs of many threads and those of one have packed them."""
+
+DECODING = 4
+"""One in so many bytes is for large images that are decoded at once. One that takes more is decoded
+while no other large one is (`decode_memory`)."""
+
+LEAST_REQUESTS = 4
+"""There is room for so many of the largest requests."""
+
+LEAST_PIXELS = 1_000_000
+
+CGROUP = Path("/sys/fs/cgroup")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Who may take how many bytes.
+
+    Attributes:
+        usable: what the process may take.
+        process: what it takes with its model, before the first request.
+        decoding: images that are being decoded, with `max_image_pixels`.
+        budget: what clients may have us hold.
+        max_image_pixels: the largest image.
+    """
+
+    usable: int
+    process: int
+    decoding: int
+    budget: int
+    max_image_pixels: int
+
+    def fits(self) -> bool:
+        """Whether all of it together fits the memory there is."""
+        return self.needed() <= self.usable
+
+    def needed(self) -> int:
+        """All of it together."""
+        return self.process + self.decoding + COPIES * self.budget
+
+
+def fit(settings: Settings) -> Settings:
+    """Settings with a memory budget, and a largest image that fits beside it."""
+    plan = make(settings, *usable_memory(), resources.usable_cores())
+    logger.info(
+        "memory: %d MiB, of which the process and its model may take %d, decoding %d "
+        "(images of up to %d pixels), and requests and answers %d x %d",
+        *(plan.usable // MIB, plan.process // MIB, plan.decoding // MIB),
+        *(plan.max_image_pixels, COPIES, plan.budget // MIB),
+    )
+    if plan.max_image_pixels < settings.max_image_pixels:
+        logger.warning(
+            "SWIN_MAX_IMAGE_PIXELS is %d instead of %d, so that the largest image fits the memory",
+            *(plan.max_image_pixels, settings.max_image_pixels),
+        )
+    if not plan.fits():
+        logger.warning(
+            "memory is short: give the service %d MiB, or lower SWIN_MAX_IMAGE_PIXELS, "
+            "SWIN_MEMORY_BUDGET_BYTES or SWIN_MAX_REQUEST_BYTES",
+            plan.needed() // MIB,
+        )
+    return settings.model_copy(
+        update={
+            "memory_budget_bytes": plan.budget,
+            "max_image_pixels": plan.max_image_pixels,
+        }
+    )
+
+
+def make(settings: Settings, usable: int, process: int, cores: int) -> MemoryPlan:
+    """Share memory out.
+
+    Args:
+        settings: those that are set explicitly are kept, whether they fit or not.
+        usable: bytes that all processes of the service may take.
+        process: bytes that one takes without a model.
+        cores: that may be used.
+    """
+    workers = settings.workers
+    processes = workers + 1 if workers > 1 else 1
+    decoders = max(settings.streams or cores, 2 * workers if workers > 1 else 1)
+    taken = process * processes + MODEL_COPIES * _size(settings.model)
+    asked = settings.memory_budget_bytes
+    least = asked or LEAST_REQUESTS * settings.max_request_bytes * workers
+    small = decoders * SMALL_BYTES
+    pixels = settings.max_image_pixels
+    if "max_image_pixels" not in settings.model_fields_set:
+        for_largest = usable - taken - COPIES * least - small
+        fitting = int(for_largest / workers / DEAREST.pixel_bytes)
+        pixels = min(pixels, max(LEAST_PIXELS, fitting // LEAST_PIXELS * LEAST_PIXELS))
+    decoding = small + max(workers * dearest_bytes(pixels), usable // DECODING)
+    budget = asked or max(least, (usable - taken - decoding) // COPIES)
+    return MemoryPlan(usable, taken, decoding, budget, pixels)
+
+
+def decode_bytes(settings: Settings) -> int:
+    """Bytes that the large images which this process decodes at once may take together."""
+    usable, _ = usable_memory()
+    return usable // DECODING // settings.workers
+
+
+def usable_memory(
+    cgroup: Path = CGROUP, membership: Path = Path("/proc/self/cgroup")
+) -> tuple[int, int]:
+    """Bytes that the process may take, and what it takes of them by itself.
+
+    The least of the machine's memory, the limits of its control group and of those around it, and
+    `RLIMIT_AS`, of which a process takes more.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = min([memory, *_cgroup_limits(cgroup, membership)])
+    addresses, _ = resource.getrlimit(resource.RLIMIT_AS)
+    limited = addresses != resource.RLIM_INFINITY
+    if limited and addresses - PROCESS_ADDRESSES < memory - PROCESS_BYTES:
+        return addresses, PROCESS_ADDRESSES
+    return memory, PROCESS_BYTES
+
+
+def _cgroup_limits(cgroup: Path, membership: Path) -> Iterator[int]:
+    """Version 2 has `memory.max` in each group, version 1 `memory.limit_in_bytes` below `memory`.
+
+    A container sees its own group as the root; a service of systemd is in a group within others.
+    """
+    groups = {"", "memory"}
+    with contextlib.suppress(OSError):
+        for line in membership.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers in {"", "memory"}:
+                inner = Path(controllers, path.lstrip("/"))
+                groups |= {str(group) for group in (inner, *inner.parents)}
+    for group in groups:
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            with contextlib.suppress(OSError, ValueError):  # not there, or "max"
+                yield int((cgroup / group / name).read_text())
+
+
+def _size(model: Path | None) -> int:
+    try:
+        return model.stat().st_size if model else 0
+    except OSError:
+        return 0  # loading it says what is wrong
