@@ -3,14 +3,23 @@
 It loads the model and embeds one image as the service would, without opening a port.
 """
 
+import contextlib
 import importlib.metadata
 import io
 import json
 import os
 import platform
+import re
 import time
+import urllib.request
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
+from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request
 
 import click
 import numpy as np
@@ -32,6 +41,7 @@ PACKAGES = (
     "pydantic",
 )
 RUNS = 5
+HUB, HUB_S = "https://huggingface.co", 3.0
 
 
 @click.command(cls=GroupedCommand)
@@ -55,11 +65,13 @@ def examine(**given: Any) -> dict[str, Any]:  # noqa: ANN401 - as many types as 
         given: settings, such as `model`; the environment counts for the others.
     """
     report: dict[str, Any] = {
+        "problems": [],
+        "warnings": list(misspelt(os.environ)),
         "versions": versions(),
         "devices": {kind: devices.problem(kind) or "ok" for kind in devices.PROVIDERS},
         "gpus": gpus(),
-        "warnings": list(misspelt(os.environ)),
-        "problems": [],
+        "memory": memory(),
+        "surroundings": surroundings(),
     }
     try:
         settings = settings_from(**given)
@@ -87,6 +99,44 @@ def versions() -> dict[str, str]:
     return found
 
 
+def memory() -> dict[str, int | None]:
+    """Bytes that the machine has and has free, and that the control group allows."""
+    told = Path("/proc/meminfo").read_text() if Path("/proc/meminfo").exists() else ""
+    sizes = {name: int(kib) * 1024 for name, kib in re.findall(r"(\w+):\s+(\d+) kB", told)}
+    try:
+        limit = (resources.CGROUP / "memory.max").read_text().strip()
+    except OSError:
+        limit = "max"
+    return {
+        "of_the_machine": sizes.get("MemTotal"),
+        "available": sizes.get("MemAvailable"),
+        "cgroup_limit": None if limit == "max" else int(limit),
+    }
+
+
+def surroundings() -> dict[str, Any]:
+    """The clock, and whether the hub answers; nothing of it keeps a service from starting.
+
+    The hub is asked for nothing but an answer, whose date the clock is compared with.
+    """
+    endpoint = os.environ.get("HF_ENDPOINT") or HUB
+    found: dict[str, Any] = {"utc": datetime.now(UTC).isoformat(timespec="seconds")}
+    try:
+        with urllib.request.urlopen(Request(endpoint, method="HEAD"), timeout=HUB_S) as answer:  # noqa: S310 - as the operator set it
+            headers = answer.headers
+    except HTTPError as error:
+        headers = error.headers
+    except (OSError, ValueError, HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        found["hub"] = f"{endpoint} does not answer ({reason}); only published checkpoints need it"
+        return found
+    found["hub"] = f"{endpoint} answers"
+    with contextlib.suppress(TypeError, ValueError):
+        ahead = datetime.now(UTC) - parsedate_to_datetime(headers["Date"])
+        found["clock_ahead_of_hub_s"] = round(ahead.total_seconds())
+    return found
+
+
 def gpus() -> dict[str, str]:
     """What SWIN_DEVICE can name, and the GPU it is; nothing without a driver."""
     try:
@@ -106,9 +156,18 @@ def layout(settings: Settings, chosen: Sequence[str]) -> dict[str, Any]:
         "cores_by_affinity": len(os.sched_getaffinity(0)),
         "cgroup_cpu_quota": resources.cgroup_cpu_quota(),
         "cores_used": cores,
+        "why": why(cores),
         **{name: value for name, value in plan.items() if name != "gpu"},
         **sizes,
     }
+
+
+def why(cores: int) -> str:
+    """What sets the number of cores, and with it the streams and threads where they are not set."""
+    quota = resources.cgroup_cpu_quota()
+    if quota is not None and cores < len(os.sched_getaffinity(0)):
+        return f"a CPU quota of {quota:g} allows {cores} whole cores"
+    return "all cores that this process may run on, as no quota is lower"
 
 
 def engine(settings: Settings) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from service.engine.lifecycle import Lifecycle
 from service.engine.memory_budget import MemoryBudget
 from service.engine.placement import Placement
 from service.errors import StartError
-from service.observability import traces
+from service.observability import otlp, traces
 from service.observability.metrics import Metrics
 from service.settings import Settings
 
@@ -83,6 +83,8 @@ def create_app(
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     app.state.service = service
+    if traces.metrics_wanted():
+        otlp.export(metrics.registry)
     errors.install(app)
     _add_doors(app, settings)
     openapi.install(app)

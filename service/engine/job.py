@@ -4,6 +4,9 @@ import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from opentelemetry.trace import SpanContext
+
+from service.observability import traces
 from service.types import Embedding, Pixels
 
 
@@ -13,9 +16,11 @@ class Request:
 
     Attributes:
         places: how many of its images hold a place in the queue.
+        span: of the request's trace, where there is one.
     """
 
     places: int = 0
+    span: SpanContext | None = field(default_factory=traces.current)
 
 
 @dataclass(slots=True, eq=False)

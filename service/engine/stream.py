@@ -11,6 +11,7 @@ import numpy as np
 from service.engine.decoder import Decoder
 from service.engine.job import Job
 from service.errors import NotReady
+from service.observability import traces
 from service.observability.observer import Observer
 from service.types import Embedding, Pixels, Vectors
 
@@ -100,7 +101,8 @@ class Stream:
         started = time.monotonic()
         self.step = Step(runs=True, since=started)
         batch = [job.pixels for job in jobs if job.pixels is not None]  # n of [h, w, 3]
-        vectors = self.lane.run(batch)  # [n, dim]
+        with traces.run([job.request.span for job in jobs]):
+            vectors = self.lane.run(batch)  # [n, dim]
         answers = [
             (job, vector, bool(np.isfinite(vector).all()))
             for job, vector in zip(jobs, vectors, strict=True)

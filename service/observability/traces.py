@@ -5,13 +5,15 @@ The exporter comes with the `tracing` extra. Without an endpoint no span is made
 OTEL_METRICS_EXPORTER=otlp metrics go there too, though Prometheus has them.
 """
 
+import contextlib
 import os
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext
 
 from model_export import __version__
 
@@ -34,11 +36,16 @@ def telemetry() -> TelemetryConfig:
         os.environ["OTEL_RESOURCE_ATTRIBUTES"] = ",".join(attributes)
     return {
         "auto_configure": True,
-        "metrics": os.environ.get("OTEL_METRICS_EXPORTER") == "otlp",
+        "metrics": metrics_wanted(),
         "logs": False,
         "operation_spans": False,
         "exclude": _is_probe,
     }
+
+
+def metrics_wanted() -> bool:
+    """Whether metrics go over OTLP too."""
+    return os.environ.get("OTEL_METRICS_EXPORTER") == "otlp"
 
 
 def trace_id() -> str | None:
@@ -50,6 +57,32 @@ def trace_id() -> str | None:
 def describe(attributes: Mapping[str, str | int]) -> None:
     """Add attributes to the present request's span."""
     trace.get_current_span().set_attributes(attributes)
+
+
+def current() -> SpanContext | None:
+    """The present request's span, for `run`; None where it is not traced."""
+    span = trace.get_current_span()
+    return span.get_span_context() if span.is_recording() else None
+
+
+@contextlib.contextmanager
+def run(requests: Sequence[SpanContext | None]) -> Iterator[None]:
+    """A span of a run of the model, linked to the requests whose images are in it.
+
+    It is in the trace of the first of them. Without any there is no span.
+    """
+    traced = list({context.span_id: context for context in requests if context}.values())
+    if not traced:
+        yield
+        return
+    parent = trace.set_span_in_context(NonRecordingSpan(traced[0]))
+    with _tracer.start_as_current_span(
+        "run",
+        parent,
+        links=[Link(context) for context in traced],
+        attributes={"swin.batch_size": len(requests)},
+    ):
+        yield
 
 
 def record(stages: Mapping[str, float]) -> None:

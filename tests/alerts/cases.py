@@ -97,10 +97,8 @@ def hung(service: Service) -> Case:
 
 def ending_workers(service: Service) -> Case:
     assert service.process is not None
-    for _ in range(2):
-        for worker in workers(service.process.pid):
-            os.kill(worker, signal.SIGKILL)
-        service.wait_until_ready()
+    for worker in workers(service.process.pid):
+        os.kill(worker, signal.SIGKILL)
     yield ("SwinWorkersEnding",)
 
 
@@ -115,21 +113,21 @@ def bad_reload(service: Service) -> Case:
 
 
 def drifting(service: Service) -> Case:
-    with service.traffic(crop, clients=2):
+    with service.traffic(crop, clients=4):
         time.sleep(BASELINE_S)
-    with service.traffic(swapped, clients=2):
+    with service.traffic(swapped, clients=4):
         yield ("SwinInputDrift",)
-    with service.traffic(crop, clients=2):
+    with service.traffic(crop, clients=4):
         time.sleep(15)
 
 
 def repeating(service: Service) -> Case:
-    with service.traffic(crop, clients=2):
+    with service.traffic(crop, clients=4):
         time.sleep(BASELINE_S)
     same = crop()
-    with service.traffic(lambda: same, clients=2):
+    with service.traffic(lambda: same, clients=4):
         yield ("SwinDuplicateImages",)
-    with service.traffic(crop, clients=2):
+    with service.traffic(crop, clients=4):
         time.sleep(15)
 
 
@@ -173,7 +171,7 @@ CASES: dict[Breaks, tuple[tuple[str, ...], dict[str, object]]] = {
     draining: (PLAIN, {"drain_seconds": 300}),
     failing_runs: (FAULTY, {}),
     hung: (FAULTY, {"request_timeout_s": 120}),
-    ending_workers: (PLAIN, {"workers": 2}),
+    ending_workers: (PLAIN, {"workers": 3}),
     bad_reload: (PLAIN, {}),
     untrained: (PLAIN, {}),
     full_gpu: (("-m", "tests.alerts.server", "gpu"), {}),

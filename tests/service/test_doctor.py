@@ -1,4 +1,6 @@
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -27,6 +29,33 @@ def test_it_is_a_page_for_people(artifact, capsys):
     page = capsys.readouterr().out
     assert "\n  cores_used: " in page
     assert page.endswith("problems: none\n") or "problems: none\n" in page
+
+
+def test_a_hub_that_does_not_answer_is_no_problem(artifact, monkeypatch, capsys):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert main(["doctor", "--json", "--model", str(artifact)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert "does not answer" in report["surroundings"]["hub"]
+    assert report["problems"] == []
+
+
+def test_the_clock_is_compared_with_the_hub_s(monkeypatch):
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response_only(403)
+            self.send_header("Date", "Thu, 01 Jan 2026 00:00:00 GMT")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as hub:
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{hub.server_port}")
+        found = doctor.surroundings()
+        hub.shutdown()
+    assert found["hub"].endswith(" answers")
+    assert found["clock_ahead_of_hub_s"] > 86400
 
 
 def test_secrets_are_masked():
