@@ -8,6 +8,46 @@ from matplotlib.figure import Figure
 
 from benchmarks.measurements import BUSY
 
+FEW, MANY = "1", "32"
+"""Numbers of clients between which no other layout should have to be chosen."""
+
+
+def gains(models: Mapping[str, Any], output: Path) -> None:
+    """Draw what a user gains: for each server images/s for one caller and for many, and its memory.
+
+    Peers that serve our file are shown with int8 where there is one; others as they are.
+    """
+    servers = {
+        name: (precision, row)
+        for precision in ("fp32", "int8")
+        for name, row in models.get(precision, {}).get("servers", {}).items()
+        if {FEW, MANY} <= row["clients"].keys()
+    }
+    ours = next(iter(servers))
+    rows = [(f"{name}, {precision}", row) for name, (precision, row) in servers.items()]
+    if servers[ours][0] == "int8" and "fp32" in models:
+        rows.insert(1, (f"{ours}, fp32", models["fp32"]["servers"][ours]))
+    names = [name for name, _ in rows]
+    colours = ["C0" if name.startswith(ours) else "silver" for name in names]
+    places = range(len(rows))
+    figure = Figure(figsize=(12, 0.42 * len(rows) + 1.2), layout="constrained")
+    rate, memory = figure.subplots(1, 2, sharey=True)
+    for clients, shift, alpha in ((FEW, -0.2, 0.55), (MANY, 0.2, 1.0)):
+        rates = [row["clients"][clients]["images_per_s"] for _, row in rows]
+        bars = rate.barh([at + shift for at in places], rates, 0.38, color=colours, alpha=alpha)
+        rate.bar_label(bars, [f"{one:.1f} ({clients})" for one in rates], padding=3, fontsize=7)
+    rate.set_yticks(places, names)
+    rate.set_xlabel(f"images/s, for {FEW} caller and for {MANY}")
+    rate.margins(x=0.15)
+    held = [row["resident_mb"] for _, row in rows]
+    memory.bar_label(
+        memory.barh(places, held, 0.7, color=colours), [f"{one:.0f}" for one in held], padding=3
+    )
+    memory.set_xlabel("memory, MB")
+    memory.margins(x=0.12)
+    memory.invert_yaxis()
+    figure.savefig(output, dpi=100)
+
 
 def draw(models: Mapping[str, Any], output: Path) -> None:
     """Draw a row of panels for each model: images/s, share of the ceiling, p99 in milliseconds."""

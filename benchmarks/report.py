@@ -15,6 +15,7 @@ def write(measured: Mapping[str, Mapping[str, Any]]) -> None:
     """Put the tables of all pieces into the page."""
     if measured.get("served"):
         plots.draw(measured["served"], PLOT)
+        plots.gains(measured["served"], PLOT.with_stem("performance-gains"))
     sections = tables(measured, TABLES)
     if measured.get("served"):
         sections.append(f"![Images a second and p99 over clients]({PLOT.name})\n")

@@ -25,7 +25,8 @@ UNUSED = (
     "**/*.a",
 )
 IMPORTS = "numpy, onnxruntime, orjson, PIL.Image, PIL.AvifImagePlugin, prometheus_client, uvicorn"
-IMPORTS += ", uvloop, httptools, fastapi, pydantic_settings, python_multipart"
+IMPORTS += ", uvloop, httptools, fastapi, fastapi_swagger, click, opentelemetry.trace"
+IMPORTS += ", pydantic_settings, python_multipart"
 
 BYTECODE = ("-q", "--invalidation-mode", "unchecked-hash")
 """Bytecode that holds no time, so that two builds give the same files."""
