@@ -27,7 +27,6 @@ EXTRAS = {
     "s3fs": "s3",
     "safetensors": "export",
     "sklearn": "explore",
-    "tqdm": "batch",
     "umap": "explore",
 }
 """Which extra has a module."""

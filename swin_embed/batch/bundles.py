@@ -32,9 +32,9 @@ from swin_embed.batch import sources
 from swin_embed.batch.collection import Collection
 from swin_embed.batch.items import Item
 from swin_embed.batch.ledger import Ledger
-from swin_embed.batch.local import READERS
 from swin_embed.batch.recipe import Row
 from swin_embed.batch.sources import Source
+from swin_embed.pipeline import READERS
 
 BUNDLE = 32
 """Images of a bundle: what a lost actor has to do again, and a full batch of a GPU."""

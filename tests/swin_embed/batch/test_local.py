@@ -6,6 +6,7 @@ import pytest
 
 from service.errors import NotReady
 from service.types import Embedding
+from swin_embed import pipeline
 from swin_embed.batch import items as items_module
 from swin_embed.batch import local, sources
 from swin_embed.batch.items import Item
@@ -48,7 +49,13 @@ def test_a_file_that_would_fill_memory_is_not_read(tmp_path, embedder, monkeypat
     assert row.error == "unreadable: the file is larger than 9 bytes"
 
 
-def test_no_more_is_read_than_the_window(embedder):
+@pytest.fixture
+def full_window(monkeypatch):
+    """Have no row come before the window is full."""
+    monkeypatch.setattr(pipeline, "_done", lambda reading: False)
+
+
+def test_no_more_is_read_than_the_window(embedder, full_window):
     read = 0
 
     def endless():
@@ -59,11 +66,11 @@ def test_no_more_is_read_than_the_window(embedder):
             yield Item(str(read), "", "", data=image)
 
     rows = local.embed(endless(), embedder, normalize=False)
-    for _ in range(local.AT_ONCE):
+    for _ in range(pipeline.AT_ONCE):
         next(rows)
-    assert read == local.WINDOW
+    assert read == pipeline.WINDOW
     next(rows)
-    assert read == local.WINDOW + local.AT_ONCE
+    assert read == pipeline.WINDOW + pipeline.AT_ONCE
     rows.close()
 
 
@@ -83,7 +90,7 @@ def submitted(embedder, monkeypatch):
 
 
 def test_a_file_is_read_when_there_is_room_for_it(embedder, monkeypatch, submitted, expected):
-    monkeypatch.setattr(local, "WINDOW_BYTES", 1)
+    monkeypatch.setattr(pipeline, "WINDOW_BYTES", 1)
     image = encode(noise(32, 32))
     (vector,) = expected(image)
     submitted.clear()
@@ -101,7 +108,7 @@ def test_a_file_is_read_when_there_is_room_for_it(embedder, monkeypatch, submitt
 
 
 def test_a_file_that_fails_gives_its_room_back(embedder, monkeypatch, tmp_path):
-    monkeypatch.setattr(local, "WINDOW_BYTES", 1)
+    monkeypatch.setattr(pipeline, "WINDOW_BYTES", 1)
     (tmp_path / "a.png").write_bytes(encode(noise(32, 32)))
 
     class Gone(Item):
@@ -114,35 +121,35 @@ def test_a_file_that_fails_gives_its_room_back(embedder, monkeypatch, tmp_path):
     assert good.error is None
 
 
-def test_a_fault_that_waits_for_its_row_holds_no_file(embedder, submitted):
-    files = (Item(str(n), "", "", data=b"not an image") for n in range(local.WINDOW))
+def test_a_fault_that_waits_for_its_row_holds_no_file(embedder, submitted, full_window):
+    files = (Item(str(n), "", "", data=b"not an image") for n in range(pipeline.WINDOW))
     rows = local.embed(files, embedder, normalize=True)
     next(rows)
-    waiting = submitted[local.AT_ONCE :]
+    waiting = submitted[pipeline.AT_ONCE :]
     assert waiting
     eventually(lambda: all(future.done() for future in waiting))
     eventually(lambda: all(future.exception().__traceback__ is None for future in waiting))
     rows.close()
 
 
-def test_what_nobody_waits_for_any_more_is_dropped(embedder, monkeypatch):
+def test_what_nobody_waits_for_any_more_is_dropped(embedder, monkeypatch, full_window):
     futures = []
 
     def submit(images, timeout_s):
         futures.append(Future())
-        if len(futures) <= local.AT_ONCE:
+        if len(futures) <= pipeline.AT_ONCE:
             futures[-1].set_result(Embedding(np.ones(3, np.float32), 0, 0, 0, 1, 1))
         return futures[-1:]
 
-    monkeypatch.setattr(local, "READERS", 1)
+    monkeypatch.setattr(pipeline, "READERS", 1)
     monkeypatch.setattr(embedder, "submit", submit)
-    files = (Item(str(n), "", "", data=b"x") for n in range(local.WINDOW))
+    files = (Item(str(n), "", "", data=b"x") for n in range(pipeline.WINDOW))
     rows = local.embed(files, embedder, normalize=True)
     next(rows)
-    eventually(lambda: len(futures) > 2 * local.AT_ONCE)
+    eventually(lambda: len(futures) > 2 * pipeline.AT_ONCE)
     rows.close()
     eventually(lambda: all(future.done() for future in futures))
-    assert all(future.cancelled() for future in futures[local.AT_ONCE :])
+    assert all(future.cancelled() for future in futures[pipeline.AT_ONCE :])
 
 
 def test_a_failing_engine_ends_the_job(embedder, monkeypatch):
