@@ -45,6 +45,9 @@ COMMANDS = {
     "search": Listed(
         "Collections", "swin_embed.cli.search:command", "Find the images nearest to one."
     ),
+    "explore": Listed(
+        "Collections", "swin_embed.cli.explore:command", "Look at a collection in a browser."
+    ),
     "duplicates": Listed(
         "Collections", "swin_embed.cli.duplicates:command", "Find near-duplicates."
     ),

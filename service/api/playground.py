@@ -44,23 +44,28 @@ def _read(path: Path) -> File:
     return File(body, HEADERS | {"Content-Type": MEDIA_TYPES[path.suffix], "ETag": etag})
 
 
-FILES = {path.name: _read(path) for path in FOLDER.iterdir() if path.suffix in MEDIA_TYPES}
+def read_files(folder: Path) -> dict[str, File]:
+    """The files of a page by name."""
+    return {path.name: _read(path) for path in folder.iterdir() if path.suffix in MEDIA_TYPES}
+
+
+FILES = read_files(FOLDER)
 
 
 @router.get("/")
 async def page(request: Request) -> Response:
     """The page."""
-    return _answer(request, "index.html")
+    return answer(request, FILES.get("index.html"))
 
 
 @router.get("/playground/{name}")
 async def file(request: Request, name: str) -> Response:
     """A file that the page loads."""
-    return _answer(request, name)
+    return answer(request, FILES.get(name))
 
 
-def _answer(request: Request, name: str) -> Response:
-    found = FILES.get(name)
+def answer(request: Request, found: File | None) -> Response:
+    """A file, or 304 where the client has it; 404 for none."""
     if found is None:
         raise HTTPException(404, "Not Found")
     if found.headers["ETag"] in request.headers.get("if-none-match", ""):

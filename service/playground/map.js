@@ -103,7 +103,14 @@ export class ImageMap {
     this.#deal(seen);
     // A point says nothing that its thumbnail does not, once all have one.
     if (this.#placed.length === seen.length && seen.length) context.clearRect(0, 0, view.width, view.height);
-    for (const [, left, top, w, h, image] of this.#placed) context.drawImage(image, left, top, w, h);
+    for (const [i, left, top, w, h, image] of this.#placed) {
+      const colour = this.#kinds && this.#palette[this.#kinds[i]];
+      if (colour) {
+        context.fillStyle = colour;
+        context.fillRect(left - 2, top - 2, w + 4, h + 4);
+      }
+      context.drawImage(image, left, top, w, h);
+    }
     context.lineWidth = 2;
     context.strokeStyle = variable("--accent");
     if (this.#selected.size <= 2 * THUMBNAILS) {
@@ -182,7 +189,7 @@ export class ImageMap {
       const image = cell && this.#image(i);
       if (!image) continue;
       taken.add(cell.join());
-      const shrink = (side - 4) / Math.max(image.naturalWidth, image.naturalHeight);
+      const shrink = (side - 6) / Math.max(image.naturalWidth, image.naturalHeight);
       const [w, h] = [image.naturalWidth * shrink, image.naturalHeight * shrink];
       this.#placed.push([i, cell[0] * side + view.x - w / 2, cell[1] * side + view.y - h / 2, w, h, image]);
     }

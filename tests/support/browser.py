@@ -90,7 +90,11 @@ class Page:
         self.show(1400, 900)
         driver.get_log("browser")  # what came before is no news
         driver.get(f"{address}/")
-        self.until(lambda: self.find("#model").text or self.find("#key").is_displayed())
+        self.until(self.ready)
+
+    def ready(self) -> bool:
+        """Whether it has what it begins with."""
+        return bool(self.find("#model").text or self.find("#key").is_displayed())
 
     def command(self, name: str, **parameters: Any) -> Any:
         """Call the DevTools protocol."""
