@@ -4,6 +4,10 @@ import threading
 
 from service.engine.job import Job
 
+BYTES_PER_THREAD = 384 * 1024 * 1024
+"""What large images may take for each thread that decodes: as much as a photo of 24 million pixels
+does in any format but WebP. One that takes far more leaves threads to images that take less."""
+
 
 class DecodeMemory:
     """Memory that decoders share: a thread takes an image only if there is room to decode it.

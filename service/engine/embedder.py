@@ -10,7 +10,7 @@ import numpy as np
 
 from service.engine import memory, memory_plan, placement
 from service.engine.batcher import Batcher
-from service.engine.decode_memory import DecodeMemory
+from service.engine.decode_memory import BYTES_PER_THREAD, DecodeMemory
 from service.engine.decoder import Decoder
 from service.engine.decoder_pool import DecoderPool
 from service.engine.job import Job, Request
@@ -67,7 +67,8 @@ class Embedder:
     def _start(self, settings: Settings) -> None:
         """Start the threads that decode and run."""
         placed = self._placement
-        room = DecodeMemory(memory_plan.decode_bytes(settings))
+        threads = placed.decode_threads or len(placed.lanes)
+        room = DecodeMemory(min(memory_plan.decode_bytes(settings), threads * BYTES_PER_THREAD))
         decoder = Decoder(self.card.preprocessing, settings, room, self._observer)
         self.batcher = Batcher(
             placed.lanes,
@@ -78,8 +79,8 @@ class Embedder:
             max_delay_s=settings.max_queue_delay_ms / 1000,
         )
         self._run_s = self.batcher.warm_run_s / placed.max_batch_size
-        threads = placed.decode_threads
-        self._pool = DecoderPool(threads, decoder, self.batcher) if threads else None
+        ahead = placed.decode_threads
+        self._pool = DecoderPool(ahead, decoder, self.batcher) if ahead else None
 
     def submit(self, images: Sequence[Image], timeout_s: float) -> list[Future[Embedding]]:
         """Start embedding images, all of them or none; pixels need no decoding.

@@ -43,6 +43,12 @@ class Metrics(Observer):
         self.page: Collector = registry
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
+        self._make_request_metrics(registry)
+        self._make_image_metrics(registry)
+        self._make_service_metrics(registry)
+
+    def _make_request_metrics(self, registry: CollectorRegistry) -> None:
+        """Of requests and connections."""
         requests = Counter(
             "swin_requests",
             "Requests answered, by door, method and HTTP status",
@@ -59,6 +65,27 @@ class Metrics(Observer):
         self.in_flight = Gauge(
             "swin_requests_in_flight", "Requests being answered now", registry=registry
         )
+        refused_connections = Counter(
+            "swin_refused_connections",
+            "Connections closed on clients: slow, idle, too many, sending too much or no HTTP",
+            ["reason"],
+            registry=registry,
+        )
+        reasons = ("too_many", "slow", "unread", "idle", "large_head", "malformed")
+        self._refused_connections = {why: refused_connections.labels(why) for why in reasons}
+        rejected = Counter(
+            "swin_rejected",
+            "Requests turned away, by the code of the error",
+            ["reason"],
+            registry=registry,
+        )
+        # `labels` looks at each label again, for every request.
+        self._requests = functools.cache(requests.labels)
+        self._request_duration = functools.cache(request_duration.labels)
+        self._rejected = functools.cache(rejected.labels)
+
+    def _make_image_metrics(self, registry: CollectorRegistry) -> None:
+        """Of images, runs and vectors."""
         images = Counter(
             "swin_images",
             "Images that came in, by what became of them",
@@ -84,32 +111,6 @@ class Metrics(Observer):
             "swin_inference_runs", "Runs of the model, by outcome", ["outcome"], registry=registry
         )
         self._runs_ok, self._runs_failed = runs.labels("ok"), runs.labels("failed")
-        refused_connections = Counter(
-            "swin_refused_connections",
-            "Connections closed on clients: slow, idle, too many, sending too much or no HTTP",
-            ["reason"],
-            registry=registry,
-        )
-        reasons = ("too_many", "slow", "unread", "idle", "large_head", "malformed")
-        self._refused_connections = {why: refused_connections.labels(why) for why in reasons}
-        self._memory_budget = Gauge(
-            "swin_memory_budget_bytes",
-            "Memory that bodies, messages, waiting files and unread answers may hold",
-            registry=registry,
-        )
-        self._memory_held = Gauge(
-            "swin_memory_held_bytes", "Memory of swin_memory_budget_bytes in use", registry=registry
-        )
-        rejected = Counter(
-            "swin_rejected",
-            "Requests turned away, by the code of the error",
-            ["reason"],
-            registry=registry,
-        )
-        # `labels` looks at each label again, for every request.
-        self._requests = functools.cache(requests.labels)
-        self._request_duration = functools.cache(request_duration.labels)
-        self._rejected = functools.cache(rejected.labels)
         self._image_bytes = Histogram(
             "swin_image_bytes",
             "Size of an encoded image",
@@ -127,6 +128,17 @@ class Metrics(Observer):
         )
         self.drift = Drift(registry)
         self._looks_at_pictures, self._looks_at_vectors = Allowance(), Allowance()
+
+    def _make_service_metrics(self, registry: CollectorRegistry) -> None:
+        """Of the service as a whole, and of its engine."""
+        self._memory_budget = Gauge(
+            "swin_memory_budget_bytes",
+            "Memory that bodies, messages, waiting files and unread answers may hold",
+            registry=registry,
+        )
+        self._memory_held = Gauge(
+            "swin_memory_held_bytes", "Memory of swin_memory_budget_bytes in use", registry=registry
+        )
         self._start_duration = Gauge(
             "swin_start_duration_seconds",
             "Time from the start of the process until it first took requests",

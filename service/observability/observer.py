@@ -1,4 +1,4 @@
-"""Who is told what becomes of images."""
+"""What is told of each image on its way through the engine."""
 
 from concurrent.futures import Future
 
@@ -6,7 +6,7 @@ from service.types import Embedding, Picture
 
 
 class Observer:
-    """Is told, and takes no note of it; whoever wants to know says what to do with it."""
+    """An observer that ignores everything; subclasses override what they need."""
 
     def count_refused_images(self, count: int) -> None:
         """Images were not admitted."""

@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.engine import placement
+from service.engine import decoder, placement
 from service.engine.embedder import Embedder
 from service.engine.stream import Lane
 from service.errors import DeviceError
 from service.images.readers.exif import ORIENTATION_TAG
 from service.observability.metrics import Metrics
 from service.settings import Settings
+from service.types import Picture
 from tests.support.images import encode, noise
+
+SOON = 10.0
 
 
 @pytest.fixture
@@ -61,3 +64,27 @@ def test_a_load_that_fails_leaves_no_thread(artifact):
     with pytest.raises(DeviceError):
         Embedder(Settings(model=artifact), Metrics(), load)
     assert set(threading.enumerate()) <= before
+
+
+def test_the_most_expensive_images_leave_a_stream_to_others(artifact, monkeypatch):
+    embedder = Embedder(Settings(model=artifact, streams=2), Metrics())
+    largest = b"RIFF\x1a\0\0\0WEBPVP8L\x0e\0\0\0\x2f\xfe\xff\xce\x03\0"  # 16383 x 3900
+    gate, begun = threading.Event(), threading.Semaphore(0)
+    grey = Picture(np.zeros((32, 32, 3), np.uint8), 32, 32, "webp")
+
+    def decode(data, *_, **__):
+        if data == largest:
+            begun.release()
+            assert gate.wait(SOON)
+        return grey
+
+    monkeypatch.setattr(decoder, "preprocess", decode)
+    futures = embedder.submit([largest] * 3, math.inf)
+    assert begun.acquire(timeout=SOON)
+    (photo,) = embedder.submit([encode(noise(9, 9))], SOON)
+    photo.result(SOON)
+    assert not any(future.done() for future in futures)
+    gate.set()
+    for future in futures:
+        future.result(SOON)
+    embedder.close()
