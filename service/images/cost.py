@@ -25,17 +25,17 @@ class Price(NamedTuple):
 
 # Measured over flat and noisy images of each mode of 6 million pixels, and rounded up. Pillow keeps
 # 4 bytes a pixel of colour, and needs as much again to put what is transparent over white; a
-# progressive JPEG keeps 2 bytes for each coefficient; a WebP is decoded twice over
-# (docs/decisions.md).
+# progressive JPEG keeps 2 bytes for each coefficient; a WebP is decoded twice over; colour profiles
+# of what is transparent take 6 bytes (docs/decisions.md).
 PRICES = {
     "jpeg": Price(8.5, 12e-9, 10e-9),
     "progressive jpeg": Price(12.5, 42e-9, 10e-9),
-    "png": Price(9.5, 19e-9, 10e-9),
-    "webp": Price(20, 34e-9, 20e-9),
+    "png": Price(15, 19e-9, 10e-9),
+    "webp": Price(23, 34e-9, 20e-9),
     "gif": Price(9.5, 18e-9, 6e-9),
     "bmp": Price(9.5, 10e-9, 2e-9),
-    "tiff": Price(12.5, 25e-9, 6e-9),
-    "heif": Price(16, 35e-9, 200e-9),  # AVIF too
+    "tiff": Price(15, 25e-9, 6e-9),
+    "heif": Price(19, 35e-9, 200e-9),  # AVIF too
 }
 DEAREST = Price(*map(max, zip(*PRICES.values(), strict=True)))
 
