@@ -44,10 +44,10 @@ def serve(settings: Settings) -> int:
     from service.engine import memory, memory_plan, resources
     from service.server import server
 
-    logger.info(logs.limits(settings))
     memory.lay_out_heaps(resources.usable_cores())
     faulthandler.enable()  # a crash in native code then says in which thread, and where
     settings = memory_plan.fit(settings)
+    logger.info(logs.limits(settings))
     if settings.workers > 1:
         from service.server.workers import supervisor
 

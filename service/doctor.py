@@ -9,14 +9,12 @@ import io
 import json
 import os
 import platform
-import re
 import time
 import urllib.request
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
-from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request
@@ -29,7 +27,7 @@ from pydantic import SecretStr
 from model_export import console
 from model_export.console import SettingsError
 from service.command_line import GroupedCommand, misspelt, settings_from, with_settings
-from service.engine import resources
+from service.engine import memory_plan, resources
 from service.engine.embedder import Embedder
 from service.engine.gpu import devices
 from service.errors import ArtifactError, DeviceError
@@ -70,7 +68,6 @@ def examine(**given: Any) -> dict[str, Any]:  # noqa: ANN401 - as many types as 
         "versions": versions(),
         "devices": {kind: devices.problem(kind) or "ok" for kind in devices.PROVIDERS},
         "gpus": gpus(),
-        "memory": memory(),
         "surroundings": surroundings(),
     }
     try:
@@ -79,6 +76,7 @@ def examine(**given: Any) -> dict[str, Any]:  # noqa: ANN401 - as many types as 
         report["problems"] = list(error.problems)
         return report
     report["settings"] = masked(settings)
+    report["memory"] = memory(settings)
     try:
         chosen = devices.choose(settings.device)
         report["layout"] = layout(settings, chosen)
@@ -99,19 +97,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def memory() -> dict[str, int | None]:
-    """Bytes that the machine has and has free, and that the control group allows."""
-    told = Path("/proc/meminfo").read_text() if Path("/proc/meminfo").exists() else ""
-    sizes = {name: int(kib) * 1024 for name, kib in re.findall(r"(\w+):\s+(\d+) kB", told)}
-    try:
-        limit = (resources.CGROUP / "memory.max").read_text().strip()
-    except OSError:
-        limit = "max"
-    return {
-        "of_the_machine": sizes.get("MemTotal"),
-        "available": sizes.get("MemAvailable"),
-        "cgroup_limit": None if limit == "max" else int(limit),
-    }
+def memory(settings: Settings) -> dict[str, Any]:
+    """Bytes that the service may take and how they would be shared out; see `memory_plan`."""
+    plan = memory_plan.make(settings, *memory_plan.usable_memory(), resources.usable_cores())
+    return vars(plan) | {"fits": plan.fits(), "needed": plan.needed()}
 
 
 def surroundings() -> dict[str, Any]:

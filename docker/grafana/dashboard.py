@@ -297,6 +297,17 @@ ROWS: dict[str, list[list[Panel]]] = {
                 "bytes",
             ),
             lines(
+                "Memory held for clients, share of its budget",
+                "Bodies, waiting files, unread answers. Near 1 with 429s: more memory would help.",
+                [
+                    (
+                        f"{gauge('swin_memory_held_bytes')} / {gauge('swin_memory_budget_bytes')}",
+                        "{{instance}}",
+                    )
+                ],
+                "percentunit",
+            ),
+            lines(
                 "CPU cores in use",
                 "Near the quota: the service is throttled.",
                 [

@@ -12,6 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from service.engine import memory_plan
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -160,6 +161,20 @@ def test_naming_the_services_image_leaves_the_exporters_alone(tmp_path):
     (service,), (exporter,) = pod["containers"], pod["initContainers"]
     assert service["image"] == "registry.example/mine:1"
     assert exporter["image"] == "swin-embed-export:cpu"
+
+
+def test_the_largest_image_fits_the_memory_that_the_pod_has(artifact):
+    (pod,) = [
+        one["spec"]["template"]["spec"]
+        for one in render(OVERLAYS / "cpu")
+        if one["kind"] == "Deployment"
+    ]
+    limits = pod["containers"][0]["resources"]["limits"]
+    size = int(limits["memory"].removesuffix("Gi")) * 2**30
+    settings = Settings(model=artifact)
+    plan = memory_plan.make(settings, size, memory_plan.PROCESS_BYTES, int(limits["cpu"]))
+    assert plan.fits()
+    assert plan.max_image_pixels == settings.max_image_pixels
 
 
 def test_every_container_is_confined(rendered):

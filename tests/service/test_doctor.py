@@ -22,6 +22,7 @@ def test_a_service_that_would_start(artifact, capsys):
     assert report["model"]["card"]["name"] == "swin_small_example_patch4_window4_32"
     assert report["timing"]["a_640_x_480_jpeg_s"] > 0
     assert report["versions"]["onnxruntime"]
+    assert report["memory"]["usable"] >= report["memory"]["budget"] > 0
 
 
 def test_it_is_a_page_for_people(artifact, capsys):
