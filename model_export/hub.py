@@ -1,13 +1,17 @@
 """Checkpoints from a Hugging Face hub, by way of huggingface-hub and its cache."""
 
 import logging
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NoAnswer
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
-from huggingface_hub import constants, hf_hub_download
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
+    HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
@@ -20,6 +24,9 @@ from model_export.errors import CheckpointError
 SCHEME = "hf://"
 
 CONFIGURATION = ("config.json", "preprocessor_config.json")
+
+PATIENCE_S = 8
+"""How long the hub may take to answer at all; the client would try for a minute."""
 
 WAYS_ON = "give a file with --weights FILE, or try things out with --weights random"
 
@@ -50,10 +57,12 @@ def fetch(repository: str, revision: str | None) -> Fetched:
     Raises:
         CheckpointError: The hub cannot be reached, or has no such repository, revision or weights.
     """
-    # The client tells of every attempt; what comes of them is told below.
+    # The client logs every attempt; the outcome is reported below.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    silence = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else None
     try:
-        return _fetch(repository, revision)
+        silence = silence or _silence(repository, revision)
+        return _fetch(repository, revision, cached=silence is not None)
     except GatedRepoError as error:
         raise CheckpointError(
             f"{repository} needs its terms accepted on the hub and HF_TOKEN set; or {WAYS_ON}"
@@ -66,26 +75,61 @@ def fetch(repository: str, revision: str | None) -> Fetched:
     except CheckpointError:
         raise
     except Exception as error:  # the client lets its HTTP library's errors through
-        offline = constants.is_offline_mode()
-        reached = f"cannot be fetched from {constants.ENDPOINT} ({type(error).__name__})"
-        why = "HF_HUB_OFFLINE is set" if offline else reached
+        why = silence or _not_fetched(type(error).__name__)
         raise CheckpointError(f"{repository} is not in the cache and {why}; {WAYS_ON}") from error
 
 
-def _fetch(repository: str, revision: str | None) -> Fetched:
+def _not_fetched(reason: str) -> str:
+    return f"cannot be fetched from {constants.ENDPOINT} ({reason})"
+
+
+def _silence(repository: str, revision: str | None) -> str | None:
+    """Why the hub cannot be asked; None if it answers, whatever the answer.
+
+    Asked in a thread, as no timeout of the client bounds the look-up of the hub's address.
+    """
+    answer: Future[None] = Future()
+
+    def ask() -> None:
+        url = hf_hub_url(repository, CONFIGURATION[0], revision=revision)
+        try:
+            get_hf_file_metadata(url, timeout=PATIENCE_S)
+        except HfHubHTTPError:
+            answer.set_result(None)
+        except Exception as error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(None)
+
+    Thread(target=ask, daemon=True).start()
+    try:
+        answer.result(PATIENCE_S)
+    except NoAnswer:
+        return _not_fetched(f"no answer within {PATIENCE_S} s")
+    except HFValidationError:
+        raise
+    except Exception as error:
+        return _not_fetched(type(error).__name__)
+    return None
+
+
+def _fetch(repository: str, revision: str | None, *, cached: bool) -> Fetched:
+    """Files of a repository: those in the cache, or from the hub if they are not there."""
     for name in CONFIGURATION:
-        if path := _file(repository, name, revision):
+        if path := _file(repository, name, revision, cached=cached):
             # All from one commit, even if somebody pushes another one meanwhile.
             revision = path.parent.name
     for name in files.NAMES:
-        path = _file(repository, name, revision)
+        path = _file(repository, name, revision, cached=cached)
         if path is None:
             continue
         if path.suffix == ".json":
             for shard in safetensors_file.shard_names(path):
-                hf_hub_download(repository, shard, revision=path.parent.name)
+                hf_hub_download(
+                    repository, shard, revision=path.parent.name, local_files_only=cached
+                )
         return Fetched(path.parent, path.parent.name)
-    if constants.is_offline_mode():
+    if cached:
         raise FileNotFoundError(repository)
     raise CheckpointError(
         f"{repository} has none of {', '.join(files.NAMES)}; download the file that has its "
@@ -93,16 +137,16 @@ def _fetch(repository: str, revision: str | None) -> Fetched:
     )
 
 
-def _file(repository: str, name: str, revision: str | None) -> Path | None:
-    """A file of a repository in the cache, or None if the repository does not have it.
+def _file(repository: str, name: str, revision: str | None, *, cached: bool) -> Path | None:
+    """A file of a repository in the cache; None if it is not there, or not in the repository.
 
     Raises:
-        LocalEntryNotFoundError: The hub cannot be asked.
+        LocalEntryNotFoundError: The hub does not answer any more.
     """
     try:
-        return Path(hf_hub_download(repository, name, revision=revision))
+        return Path(hf_hub_download(repository, name, revision=revision, local_files_only=cached))
     except LocalEntryNotFoundError:
-        if constants.is_offline_mode():
+        if cached:
             return None
         raise
     except EntryNotFoundError:

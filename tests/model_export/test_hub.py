@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import threading
@@ -172,13 +174,23 @@ def test_what_cannot_be_fetched_is_one_line_with_ways_on(run, tmp_path, address,
     assert not (tmp_path / "model.onnx").exists()
 
 
-def test_a_hub_that_cannot_be_reached_is_one_line_with_ways_on(monkeypatch):
-    def unreachable(*_arguments, **_named):
-        raise ConnectionError
+def test_a_hub_that_cannot_be_reached_is_one_line_with_ways_on(run):
+    with socket.socket() as closed:  # bound and not listening: connections are refused
+        closed.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        done = run(f"hf://{REPOSITORY}", HF_ENDPOINT=address)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert re.search(r"cannot be fetched from .*\(ConnectError\).*--weights FILE", done.stderr)
 
-    monkeypatch.setattr(hub, "hf_hub_download", unreachable)
-    with pytest.raises(CheckpointError, match=r"cannot be fetched from .*--weights FILE.*random"):
-        hub.fetch(REPOSITORY, None)
+
+def test_a_hub_that_does_not_answer_is_not_waited_for(monkeypatch):
+    never = threading.Event()
+    monkeypatch.setattr(hub, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(hub, "get_hf_file_metadata", lambda *_a, **_n: never.wait())
+    with pytest.raises(CheckpointError, match=r"no answer within 0\.01 s.*--weights FILE.*random"):
+        hub.fetch("nobody/nothing", None)
+    never.set()
 
 
 def test_a_repository_without_weights_is_refused(run, server):

@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -242,3 +243,88 @@ def test_torchs_own_files_are_read(path: Path, new):
     assert found.key == "model"
     for name, expected in layer.state_dict().items():
         np.testing.assert_array_equal(found.tensors[name].read(), expected.float().numpy())
+
+
+def numbered(count):
+    return b"".join(b"(X\x04\x00\x00\x00%04dNt" % number for number in range(count))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"}r\xff\xff\xff\x7f.",  # an entry far down the memo
+        b"\x8e\x00\x00\x00\x00\x02\x00\x00\x00x.",  # 8 GB of bytes announced
+        b"\x96\x00\x00\x00\x00\x02\x00\x00\x00x.",
+        b"\x95\x00\x00\x00\x00\x02\x00\x00\x00}.",
+        b"}q\x00X\x05\x00\x00\x00modelh\x00s.",  # a dictionary in itself
+        b"}X\x05\x00\x00\x00model" * 50_000 + b"}" + b"s" * 50_000 + b".",
+        b")" + b"q\x00h\x00\x86" * 60 + b"}" + b"h\x00Ns.",  # 2^60 tuples to hash
+        b"\x8f" * 2_000_000,  # sets of 200 bytes each
+        # 10,000 copies of a list of 1,000 pairs
+        b"ccollections\nOrderedDict\nq\x00]("
+        + numbered(1000)
+        + b"e\x85q\x01"
+        + b"h\x00h\x01R" * 10_000,
+        b"}X\x01\x00\x00\x00aNsX\x01\x00\x00\x00aNs.",  # a name twice
+    ],
+    ids=["memo", "bytes", "bytearray", "frame", "self", "deep", "hash", "sets", "copies", "twice"],
+)
+def test_a_pickle_takes_no_more_than_in_proportion(path, content):
+    path.write_bytes(b"\x80\x04" + content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError):
+            torch_file.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 100e6 + 10 * len(content)
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_zip_that_inflates_is_refused(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("checkpoint/data.pkl", b"}" * 10_000_000)
+    with pytest.raises(CheckpointError, match="compressed, which"):
+        torch_file.read(path)
+
+
+def test_entries_of_a_zip_have_one_name_each(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        for folder in ("one", "other"):
+            archive.writestr(f"{folder}/data.pkl", pickled({}))
+    with pytest.raises(CheckpointError, match=r"two entries 'data\.pkl'"):
+        torch_file.read(path)
+
+
+def test_a_tensor_has_no_more_numbers_than_its_storage(path):
+    content = {"a": tensor("0", "FloatStorage", 1, 0, (2**20, 2**20), (0, 0))}
+    write(path, content, {"0": NUMBERS[:1].tobytes()})
+    with pytest.raises(CheckpointError, match=r"a has 1,099,511,627,776 numbers and 4 bytes"):
+        torch_file.read(path)
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_arrays_in_a_plain_pickle_are_read(path, protocol):
+    """As detectron2 converts checkpoints."""
+    arrays = {
+        "whole": NUMBERS.reshape(3, 4),
+        "columns": np.asfortranarray(NUMBERS.reshape(3, 4)),
+        "half": NUMBERS.astype("<f2"),
+    }
+    path.write_bytes(pickle.dumps({"model": arrays, "__author__": "someone"}, protocol))
+    found = torch_file.read(path)
+    assert found.key == "model"
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found.tensors[name].read(), array)
+
+
+def test_settings_are_kept_and_what_is_no_data_of_a_trainer_is_ignored(path):
+    weights = {"a": tensor("0", "FloatStorage", 12, 0, (12,), (1,))}
+    content = {
+        "state_dict": weights,
+        "arch": "swinv2_tiny_window8_256",
+        "hyper_parameters": Named("omegaconf.dictconfig", "DictConfig"),
+        "hparams": Named("lightning.fabric.utilities.data", "AttributeDict"),
+        "message_hub": Named("mmengine.logging.history_buffer", "HistoryBuffer"),
+    }
+    found = torch_file.read(write(path, content, {"0": NUMBERS.tobytes()}))
+    assert found.settings["arch"] == "swinv2_tiny_window8_256"
