@@ -112,6 +112,7 @@ def export(
             outputs=outputs,
             exporter=f"swin-embed {__version__}",
             verification=verification,
+            notes=checkpoint.notes,
         )
         _attach(card, unfinished)
     return card

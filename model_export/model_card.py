@@ -122,6 +122,7 @@ class ModelCard(_Card):
     outputs: tuple[Output, ...] = ()
     exporter: str
     verification: Verification
+    notes: tuple[str, ...] = ()
 
     def with_color_profiles(self, policy: ColorProfiles) -> Self:
         """The card of a service with another policy for colour: its vectors are others."""

@@ -1,4 +1,7 @@
-"""A model for another image size than it was trained for, as timm makes it."""
+"""A model for another image size than it was trained for, as timm's `set_input_size` makes it.
+
+`create_model(img_size=)` is another thing: it keeps the windows.
+"""
 
 import math
 from dataclasses import replace
@@ -42,7 +45,9 @@ def resized(entry: Entry, checkpoint: Checkpoint, image_size: int) -> tuple[Entr
     stages = range(len(new.depths))
     windows = (f"{old.stage_window(s)} to {new.stage_window(s)}" for s in stages)
     note = f"made for images of {image_size}: windows from {', '.join(dict.fromkeys(windows))}" + (
-        ", position bias tables interpolated as timm does" if new.version == 1 else ""
+        ", position bias tables interpolated as timm's set_input_size does"
+        if new.version == 1
+        else ""
     )
     # Published shares have two decimals; what is resized to is rounded down to whole pixels.
     share = round(entry.preprocessing.crop / entry.preprocessing.resize, 2)

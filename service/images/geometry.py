@@ -51,15 +51,21 @@ def resized_size(size: Size, turn: Turn, recipe: Preprocessing) -> Size:
     return upright(recipe.resized(*upright(size, turn)), turn)
 
 
-def crop_box(size: Size, resized: Size, turn: Turn, recipe: Preprocessing) -> Box:
-    """The part of a stored image that ends up in the crop."""
+def crop_of_resized(resized: Size, turn: Turn, recipe: Preprocessing) -> tuple[int, int, int, int]:
+    """The crop in the stored image once it is resized, in whole pixels."""
     across, down = upright(resized, turn)
     left, top = recipe.offset(across), recipe.offset(down)
     margins = (left, top, across - recipe.crop - left, down - recipe.crop - top)
     # From here on in the stored image's own directions.
     left, top, right, bottom = (margins[side] for side in turn.sides)
+    return left, top, resized[0] - right, resized[1] - bottom
+
+
+def crop_box(size: Size, resized: Size, turn: Turn, recipe: Preprocessing) -> Box:
+    """The part of a stored image that ends up in the crop."""
+    left, top, right, bottom = crop_of_resized(resized, turn, recipe)
     x, y = size[0] / resized[0], size[1] / resized[1]
-    return (left * x, top * y, size[0] - right * x, size[1] - bottom * y)
+    return (left * x, top * y, right * x, bottom * y)
 
 
 def columns_first(size: Size, resized: Size) -> bool:

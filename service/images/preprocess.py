@@ -1,6 +1,7 @@
 """Image bytes to the pixels the network was trained on: uint8 `[crop, crop, 3]`, RGB."""
 
 import math
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -22,6 +23,12 @@ REDUCING_GAP = 3.0
 EXACT_REDUCING_GAP = 64.0
 """The same where no difference may be seen: bounds the memory that resampling takes."""
 
+MOST_OBLONG = 16
+"""Long side over short side up to which `exact` resizes the whole image before it crops.
+
+Pillow keeps the edges of a box in single precision, so a crop resampled by itself is off by up to
+two grey levels; but the whole of a strip of 60,000 x 1 pixels could be larger than memory."""
+
 INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
@@ -41,8 +48,9 @@ def preprocess(
         data: the encoded file.
         recipe: the model card's preprocessing.
         max_pixels: largest width x height that is decoded.
-        exact: decode and resample every pixel, so that the result is within one grey level of
-            resizing the whole image and then cropping it. Otherwise large JPEGs are decoded at a
+        exact: decode and resample every pixel, so that the result is that of resizing the whole
+            image and then cropping it; of images more than 16 times as long as wide, within two
+            grey levels of it. Otherwise large JPEGs are decoded at a
             fraction of their size and large images averaged down before they are resampled, by
             the margins in `DRAFT_MARGIN` and `REDUCING_GAP`.
 
@@ -74,17 +82,21 @@ def _preprocess(data: bytes, recipe: Preprocessing, max_pixels: int, *, exact: b
         scale = 1.0 if exact else _draft(image, resized)
         decoding.load(opened)
         coded, convert = _colours(image, recipe.color_profiles)
-    left, top, right, bottom = geometry.crop_box(size, resized, turn, recipe)
-    pixels = _resample(
-        coded,
-        recipe,
-        (left * scale, top * scale, right * scale, bottom * scale),
-        columns_first=geometry.columns_first(
-            geometry.upright(size, turn), geometry.upright(resized, turn)
-        )
-        != turn.swaps_axes,
-        reducing_gap=EXACT_REDUCING_GAP if exact else REDUCING_GAP,
+    columns_first = (
+        geometry.columns_first(geometry.upright(size, turn), geometry.upright(resized, turn))
+        != turn.swaps_axes
     )
+    resample = partial(_resample, coded, recipe, columns_first=columns_first)
+    if exact and max(resized) <= MOST_OBLONG * min(resized):
+        whole = resample(resized, (0, 0, *coded.size), reducing_gap=EXACT_REDUCING_GAP)
+        pixels = whole.crop(geometry.crop_of_resized(resized, turn, recipe))
+    else:
+        left, top, right, bottom = geometry.crop_box(size, resized, turn, recipe)
+        pixels = resample(
+            (recipe.crop, recipe.crop),
+            (left * scale, top * scale, right * scale, bottom * scale),
+            reducing_gap=EXACT_REDUCING_GAP if exact else REDUCING_GAP,
+        )
     if turn.transpose is not None:
         pixels = pixels.transpose(turn.transpose)
     if convert:
@@ -141,24 +153,24 @@ def _draft(image: Image.Image, resized: Size) -> float:
 def _resample(
     image: Image.Image,
     recipe: Preprocessing,
+    result: Size,
     box: Box,
     *,
     columns_first: bool,
     reducing_gap: float,
 ) -> Image.Image:
-    """Resize what is in the box to the crop's size, in the order that was asked for.
+    """Resize what is in the box to the size of the result, in the order that was asked for.
 
     Pillow resamples in one direction, rounds, and then in the other.
     """
     resampling = INTERPOLATIONS[recipe.interpolation]
-    side = recipe.crop
-    if columns_first != geometry.columns_first(image.size, (side, side)):
+    if columns_first != geometry.columns_first(image.size, result):
         left, top, right, bottom = box
         if columns_first:
-            size, first = (image.width, side), (0.0, top, float(image.width), bottom)
-            box = (left, 0, right, side)
+            size, first = (image.width, result[1]), (0.0, top, float(image.width), bottom)
+            box = (left, 0, right, result[1])
         else:
-            size, first = (side, image.height), (left, 0.0, right, float(image.height))
-            box = (0, top, side, bottom)
+            size, first = (result[0], image.height), (left, 0.0, right, float(image.height))
+            box = (0, top, result[0], bottom)
         image = image.resize(size, resampling, first, reducing_gap)
-    return image.resize((side, side), resampling, box, reducing_gap)
+    return image.resize(result, resampling, box, reducing_gap)

@@ -63,6 +63,93 @@ def test_every_dialect_comes_to_the_same_tensors(saved, layout, version):
     assert f"in {library}" in checkpoint.notes[0].replace("the ", "")
 
 
+@pytest.mark.parametrize("version", OURS)
+def test_openmmlabs_merging_comes_to_the_papers_order(saved, version):
+    expected = OURS[version].tensors
+    _, checkpoint = read(saved(layouts.openmmlab(expected)), ENTRIES[version])
+    assert_equal(checkpoint.tensors, expected)
+    assert "in OpenMMLab" in checkpoint.notes[0]
+
+
+def test_simmims_v2_is_read_behind_its_encoder(saved):
+    expected = OURS["swinv2"].tensors
+    _, checkpoint = read(saved(layouts.simmim(expected)), SMALL_MODEL_V2)
+    assert_equal(checkpoint.tensors, expected)
+    assert "in SimMIM's layout behind 'encoder.'" in checkpoint.notes[0]
+
+
+@pytest.mark.parametrize("layout", [layouts.timm, layouts.paper, layouts.openmmlab])
+def test_a_backbones_last_norm_is_taken_and_that_is_said(saved, layout):
+    expected = OURS["swin"].tensors
+    _, checkpoint = read(saved(layouts.with_stage_norms(layout(expected))), SMALL_MODEL)
+    assert_equal(checkpoint.tensors, expected)
+    assert any("the embedding takes norm1, the LayerNorm" in note for note in checkpoint.notes)
+
+
+def test_a_mask_tells_the_image_size(saved):
+    larger = replace(SMALL_MODEL.architecture, image_size=64)
+    file = layouts.paper(lively(larger).tensors)
+    file["layers.0.blocks.1.attn_mask"] = windows.attention_mask(16, 16, 4, 2)
+    file["layers.1.blocks.1.attn_mask"] = windows.attention_mask(8, 8, 4, 2)
+    path = saved(file)
+    assert read(path)[0].architecture.image_size == 64
+    with pytest.raises(CheckpointError, match=r"attn_mask has shape .*images of another size"):
+        read(path, SMALL_MODEL)
+
+
+def test_one_bias_that_the_others_have_is_not_filled_in(saved, file):
+    del file["layers.1.blocks.0.attn.qkv.bias"]
+    with pytest.raises(CheckpointError, match=r"missing layers\.1\.blocks\.0\.attn\.qkv\.bias"):
+        read(saved(file))
+
+
+def test_weights_that_are_not_finite_are_named(saved, file):
+    name = "layers.0.blocks.1.mlp.fc1.bias"
+    file[name] = file[name].copy()
+    file[name][3:5] = np.nan
+    path = saved(file)
+    with pytest.raises(CheckpointError, match=r"blocks\.1\.mlp\.fc1\.bias holds 2 values"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("base_model.model.swin.encoder.layers.0.query.lora_A.weight", "LoRA.*merge it into"),
+        ("layers.2.blocks.1.mlp._moe_layer.experts.batched_fc1_w", "Swin-MoE"),
+    ],
+)
+def test_relatives_of_a_swin_are_refused_by_name(saved, file, name, reason):
+    with pytest.raises(CheckpointError, match=reason):
+        read(saved(file | {name: np.zeros(1, np.float32)}))
+
+
+def test_an_adapter_beside_the_weights_is_not_left_out_in_silence(saved, file, tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="merge it into its base"):
+        read(saved(file))
+
+
+def test_one_shard_is_refused(saved, file):
+    with pytest.raises(CheckpointError, match="part 1 of 6 of a checkpoint"):
+        read(saved(file, "model-00001-of-00006.safetensors"))
+
+
+def test_an_index_does_not_lead_out_of_its_folder(tmp_path):
+    index = {"weight_map": {"a": "../secret.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match="must lie beside their index"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("size", [10**9, [224, 320], 4096])
+def test_absurd_sizes_are_refused_before_anything_is_made(saved, tmp_path, size):
+    config = {"model_type": "swin", "image_size": size, "window_size": 4}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"^[^\n]+(more than 2,048 pixels|not square)[^\n]+$"):
+        read(saved(layouts.transformers(OURS["swin"].tensors)))
+
+
 @pytest.mark.parametrize("prefix", ["module.", "backbone.", "student.", "module.model."])
 def test_what_stands_before_all_names_is_left_away(saved, file, prefix):
     path = saved({prefix + name: tensor for name, tensor in file.items()})

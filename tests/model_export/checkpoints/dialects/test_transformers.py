@@ -52,6 +52,8 @@ def test_embedding_is_transformers(entry, weights, tmp_path):
         ({"mlp_ratio": 2.0, "patch_size": 2, "qkv_bias": False}, "SwinModel"),
         ({}, "Swinv2Model"),
         ({"pretrained_window_sizes": [3, 3, 2]}, "Swinv2ForImageClassification"),
+        ({"out_features": ["stage1", "stage3"]}, "SwinBackbone"),
+        ({}, "Swinv2Backbone"),
     ],
 )
 def test_what_it_saves_is_recognised_and_computes_the_same(tmp_path, config, model):
@@ -75,9 +77,13 @@ def test_what_it_saves_is_recognised_and_computes_the_same(tmp_path, config, mod
     prepared = entry.preprocessing
     images = (pixels / 255 - np.array(prepared.mean)) / np.array(prepared.std)
     with torch.inference_mode():
-        network = getattr(theirs, "base_model", theirs).double()
+        network = (theirs if "Backbone" in model else theirs.base_model).double()
         channels_first = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
-        expected = network(channels_first).pooler_output.numpy()
+        found = network(channels_first)
+        if "Backbone" in model:
+            expected = found.feature_maps[-1].mean((2, 3)).numpy()
+        else:
+            expected = found.pooler_output.numpy()
     session = onnxruntime.InferenceSession(
         tmp_path / "model.onnx", providers=["CPUExecutionProvider"]
     )
