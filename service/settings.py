@@ -221,6 +221,14 @@ class Access(BaseModel):
         (), description="comma-separated keys, one of which callers must send (default: open)"
     )
     protect_metrics: bool = Field(False, description="ask for a key at /metrics too")
+    model_aliases: Names = Field(
+        (), description="comma-separated other names of the model that requests may use"
+    )
+    root_path: str = Field(
+        "",
+        pattern=r"^(/[^/?#\s]+)*$",
+        description="path that a reverse proxy serves this under, such as /swin",
+    )
     admin: bool = Field(False, description="serve POST /admin/reload, which loads the model again")
     cors_origins: Names = Field(
         (), description="comma-separated web origins whose pages may call, or *"

@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of everything that reads what clients send.
 
-`python -m tests.fuzz preprocess|form|openai|infer|sources [libFuzzer options]`, such as
+`python -m tests.fuzz preprocess|form|dialects|infer|image_text [libFuzzer options]`, such as
 `-max_total_time=600`, in an environment that has atheris. It ends at the first exception that is
 not an answer to the client. `python -m tests.fuzz seeds FOLDER` writes small files of every format,
 HEIC among them where pillow-heif is installed, to begin `preprocess` with.
@@ -13,12 +13,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import atheris
+import msgspec
 
-with atheris.instrument_imports(include=["service", "PIL", "pillow_heif", "starlette.formparsers"]):
+with atheris.instrument_imports(include=["service", "PIL", "pillow_heif", "python_multipart"]):
     from starlette.requests import Request
 
     from model_export.model_card import Preprocessing
-    from service.api import forms, open_inference, openai, sources, tensors
+    from service.api import forms, image_text, open_inference, parsing, tensors
+    from service.api.dialects import DIALECTS
     from service.errors import ServiceError
     from service.images.preprocess import preprocess
     from service.settings import Settings
@@ -36,7 +38,8 @@ def _request(body: bytes, content_type: bytes) -> Request:
     async def receive():
         return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
 
-    app = SimpleNamespace(state=SimpleNamespace(settings=Settings()))
+    service = SimpleNamespace(settings=Settings())
+    app = SimpleNamespace(state=SimpleNamespace(service=service))
     return Request(
         {
             "type": "http",
@@ -58,13 +61,14 @@ def fuzz_preprocess(data: bytes) -> None:
 
 def fuzz_form(data: bytes) -> None:
     request = _request(data, b"multipart/form-data; boundary=b")
-    asyncio.run(forms.form_files(request))
+    asyncio.run(forms.read_form(request))
 
 
-def fuzz_openai(data: bytes) -> None:
-    asked = asyncio.run(openai._parse(_request(data, b"application/json")))
-    for text in asked.input:
-        sources.decode(text, None)
+def fuzz_dialects(data: bytes) -> None:
+    """The first byte says which."""
+    dialect = DIALECTS[data[0] % len(DIALECTS)] if data else DIALECTS[0]
+    asked = parsing.decode(data[1:], msgspec.json.Decoder(dialect.body))
+    image_text.decode_all(list(asked.image_texts()))
 
 
 def fuzz_infer(data: bytes) -> None:
@@ -73,8 +77,8 @@ def fuzz_infer(data: bytes) -> None:
     tensors.uploads(given, CARD)
 
 
-def fuzz_sources(data: bytes) -> None:
-    sources.decode(data.decode("utf-8", "surrogatepass" if len(data) % 2 else "replace"), None)
+def fuzz_image_text(data: bytes) -> None:
+    image_text.decode(data.decode("utf-8", "surrogatepass" if len(data) % 2 else "replace"), None)
 
 
 def write_seeds(folder: Path) -> None:

@@ -5,10 +5,21 @@ from functools import lru_cache
 
 from fastapi import Request
 
+from service.errors import InvalidRequest
+
+MAX_BYTES = 4096
+
 
 def accepted(request: Request) -> str:
-    """The request's `Accept`: lines of that name are one list (RFC 9110, 5.3)."""
-    return ",".join(request.headers.getlist("accept"))
+    """The request's `Accept`: lines of that name are one list (RFC 9110, 5.3).
+
+    Raises:
+        InvalidRequest: it is longer than any that means something.
+    """
+    header = ",".join(request.headers.getlist("accept"))
+    if len(header) > MAX_BYTES:
+        raise InvalidRequest(f"Accept has more than {MAX_BYTES} bytes", param="Accept")
+    return header
 
 
 @lru_cache(maxsize=64)

@@ -5,24 +5,25 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from service.api import (
     admin,
     docs,
     embed,
+    embeddings,
     errors,
     health,
     metrics,
     models,
     open_inference,
-    openai,
     openapi,
     playground,
 )
 from service.api.auth import authorise
 from service.api.middleware import BodyLimit, HeadAsGet, RequestLog, ShutdownResponse
+from service.api.open_inference_messages import InferRequest
 from service.api.state import ServiceState
 from service.engine import memory_plan, placement
 from service.engine.lifecycle import Lifecycle
@@ -76,6 +77,7 @@ def create_app(
         title="swin-embed",
         summary="Swin Transformer image embeddings",
         lifespan=_lifespan(service, on_failure),
+        root_path=settings.root_path,
         redirect_slashes=False,  # the host that a client names is not ours to send it to
         docs_url=None,  # api/docs.py serves it without a third host
         redoc_url=None,
@@ -87,7 +89,7 @@ def create_app(
         otlp.export(metrics.registry)
     errors.install(app)
     _add_doors(app, settings)
-    openapi.install(app)
+    openapi.install(app, [*embeddings.documented(), InferRequest])
     _add_middleware(app, settings)
     return app
 
@@ -123,8 +125,10 @@ def _lifespan(
 
 def _add_doors(app: FastAPI, settings: Settings) -> None:
     guard = [Depends(authorise)] if settings.api_keys else []
-    for door in (embed, openai, open_inference, models):
-        app.include_router(door.router, dependencies=guard)
+    router = APIRouter()
+    embeddings.add_doors(router)
+    for one in (embed.router, router, open_inference.router, models.router):
+        app.include_router(one, dependencies=guard)
     app.include_router(metrics.router, dependencies=guard if settings.protect_metrics else [])
     if settings.admin:
         app.include_router(admin.router, dependencies=guard)

@@ -1,5 +1,7 @@
 """`POST /embed`: an image as the body, or a form with many; the door for people and curl."""
 
+from collections.abc import Mapping
+
 import orjson
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -8,7 +10,7 @@ from starlette.responses import Response
 from service.api.accept import accepted, best
 from service.api.embedding_request import Upload, embed_all, encoding, left_s
 from service.api.encoding import Dtype, rows
-from service.api.forms import form_files
+from service.api.forms import read_form
 from service.api.openapi import (
     EMBEDDING_ERRORS,
     EMBEDDING_HEADERS,
@@ -31,6 +33,14 @@ DTYPES = (
     "vector, which X-Embedding-Scales (and scales in JSON) tells; binary is a bit a number, 1 "
     "where it is above zero, eight to a byte, the first in the highest bit"
 )
+CURL_DATA = "application/x-www-form-urlencoded"
+"""What curl's --data-binary says of any body."""
+
+UNTOLD = {"", "application/octet-stream", "binary/octet-stream", CURL_DATA}
+"""Content types that say nothing of a body, whose bytes do."""
+
+MAX_QUERY_BYTES = 4096
+
 JSON, RAW, NPY = "application/json", "application/octet-stream", "application/x-npy"
 
 
@@ -93,12 +103,13 @@ HEADERS = {
                     "schema": {
                         "type": "object",
                         "required": ["files"],
+                        "description": "the fields normalize and dtype may come here too",
                         "properties": {
                             "files": {
                                 "type": "array",
                                 "minItems": 1,
                                 "items": IMAGE_FILE,
-                            }
+                            },
                         },
                     },
                 },
@@ -117,7 +128,8 @@ async def embed(request: Request) -> Response:
     asked = _query(request)
     service, state = service_state(request), request_state(request)
     service.lifecycle.embedder.check_room()  # before the body is read: refusing has to be cheap
-    uploads = await _uploads(request)
+    uploads, fields = await _uploads(request)
+    asked = _asked(fields, asked)
     embedder = service.lifecycle.embedder
     embeddings = await embed_all(service, state, embedder, uploads, left_s(request))
     with encoding(service, state):
@@ -143,30 +155,42 @@ async def embed(request: Request) -> Response:
 
 
 def _query(request: Request) -> EmbedQuery:
-    if not request.scope["query_string"]:
-        return DEFAULT_QUERY
+    query = request.scope["query_string"]
+    if len(query) > MAX_QUERY_BYTES:
+        raise InvalidRequest(f"the query has more than {MAX_QUERY_BYTES} bytes")
+    return _asked(dict(request.query_params), DEFAULT_QUERY) if query else DEFAULT_QUERY
+
+
+def _asked(given: Mapping[str, str], otherwise: EmbedQuery) -> EmbedQuery:
+    """What a query or the fields of a form say; `otherwise` for what they do not."""
+    if not given:
+        return otherwise
     try:
-        return EmbedQuery.model_validate(dict(request.query_params))
+        return EmbedQuery.model_validate(otherwise.model_dump() | dict(given))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
             known = " and ".join(EmbedQuery.model_fields)
-            raise InvalidRequest(f"not a parameter; there are {known}", param=name) from error
+            raise InvalidRequest(
+                f"not a parameter; there are {known}, and images are files", param=name[:100]
+            ) from error
         raise InvalidRequest(first["msg"], param=name) from error
 
 
-async def _uploads(request: Request) -> list[Upload]:
-    content_type = request.headers.get("content-type", "application/octet-stream")
-    media_type = content_type.partition(";")[0].strip().lower()
+async def _uploads(request: Request) -> tuple[list[Upload], Mapping[str, str]]:
+    """The images of a body, and the fields beside them where it is a form."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "multipart/form-data":
-        return await form_files(request)
-    if not media_type.startswith("image/") and media_type != "application/octet-stream":
+        return await read_form(request)
+    if not media_type.startswith("image/") and media_type not in UNTOLD:
         raise UnsupportedMediaType(f"cannot embed {media_type}: {ACCEPTED}")
     body = await _image(request)
     if not body:
         raise InvalidRequest(f"the body is empty: {ACCEPTED}")
-    return [Upload(None, body)]
+    if media_type == CURL_DATA and format_of(body) is None:
+        raise UnsupportedMediaType(f"cannot embed {media_type}: {ACCEPTED}")
+    return [Upload(None, body)], {}
 
 
 async def _image(request: Request) -> bytes:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.engine.embedder import unit_length
-from service.types import Embedding
+from service.types import Embedding, Vectors
 
 Dtype = Literal["float32", "float16", "int8", "binary"]
 
@@ -48,7 +48,11 @@ def rows(embeddings: Sequence[Embedding], *, normalize: bool, dtype: Dtype = "fl
     vectors = [embedding.vector for embedding in embeddings]
     if normalize:
         vectors = [unit_length(vector) for vector in vectors]
-    array = np.stack(vectors).astype("<f4", copy=False)  # [n, dim]
+    return cast(np.stack(vectors).astype("<f4", copy=False), dtype)  # [n, dim]
+
+
+def cast(array: Vectors, dtype: Dtype) -> Rows:
+    """Rows `[n, dim]` in a number type, as `rows` has them."""
     match dtype:
         case "float32":
             return Rows(array)

@@ -44,13 +44,22 @@ def error_response(
     param: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """`{"error": {"message", "type", "param", "code"}}`, or `{"error": message}` at `/v2`."""
+    """`{"error": {"message", "type", "param", "code"}}`; in some protocols `{"error": message}`."""
     request_state(request).refusal = Refusal(code, param, message)
-    if f"{request.scope['path']}/".startswith(f"{PREFIX}/"):
+    if _is_flat(request):
         body = orjson.dumps({"error": f"{param}: {message}" if param else message})
     else:
         body = error_body(message, type_=type_, code=code, param=param)
     return Response(body, status, headers, "application/json")
+
+
+def _is_flat(request: Request) -> bool:
+    """Whether the protocol that a request speaks has errors as `{"error": message}`."""
+    in_v2 = f"{request.scope['path']}/".startswith(f"{PREFIX}/")
+    flat: bool = getattr(
+        getattr(request.scope.get("route"), "endpoint", None), "flat_errors", in_v2
+    )
+    return flat
 
 
 async def service_error(request: Request, error: Exception) -> Response:

@@ -1,92 +1,118 @@
-"""`multipart/form-data`: the files of a form, kept in memory as they come."""
+"""`multipart/form-data`: the files of a form and what else it says, kept in memory as they come."""
 
-import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from fastapi import Request
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
-from typing_extensions import Buffer
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
 
 from service.api.embedding_request import Upload
 from service.api.state import service_state
 from service.errors import InvalidRequest, TooManyImages
-from service.settings import Settings
+
+FILES = ("files", "files[]", "file", "image", "images")
+"""What a form may call its images; in errors they are `files[0]`, `files[1]`, in their order."""
+
+MAX_FIELDS = 16
+"""Parts beside the images."""
 
 
-class _Pieces(io.BytesIO):
-    """A file of a form as the pieces it came in: a growing buffer leaves holes in memory."""
+@dataclass
+class Part:
+    """A part of a form as the pieces it came in: a growing buffer leaves holes in memory."""
 
-    _rolled = False  # what UploadFile asks to know whether writing needs a thread
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    pieces: list[bytes] = field(default_factory=list)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._pieces: list[bytes] = []
-
-    def write(self, piece: Buffer) -> int:
-        self._pieces.append(bytes(piece))
-        return len(self._pieces[-1])
-
-    def read(self, size: int | None = -1) -> bytes:
-        """All of it, whatever `size`, and only once."""
-        pieces, self._pieces = self._pieces, []
-        return b"".join(pieces)
+    @property
+    def name(self) -> str:
+        """What the form calls it."""
+        disposition = self.headers.get(b"content-disposition", b"")
+        return parse_options_header(disposition)[1].get(b"name", b"").decode("utf-8", "replace")
 
 
-class _FormParser(MultiPartParser):
-    """Keeps files in memory: the body is bounded, and the file system may be read-only."""
+class _Parts:
+    """What the parser calls as it reads a form."""
 
-    def __init__(self, request: Request, settings: Settings) -> None:
-        super().__init__(
-            request.headers, request.stream(), max_files=settings.max_images_per_request
-        )
-        self._ended = False
+    CALLBACKS: ClassVar = ("part_begin", "part_data", "header_field", "header_value", "header_end")
 
-    async def parse(self) -> FormData:
-        form = await super().parse()
-        if not self._ended:
-            raise MultiPartException("it ends before its closing boundary")
-        return form
+    def __init__(self, most: int) -> None:
+        self.parts: list[Part] = []
+        self.ended = False
+        self._most = most
+        self._header: list[bytes] = [b"", b""]
+
+    def on_part_begin(self) -> None:
+        if len(self.parts) == self._most + MAX_FIELDS:
+            raise TooManyImages(
+                f"the form has more than {self._most} images and {MAX_FIELDS} other parts"
+            )
+        self.parts.append(Part())
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        self.parts[-1].pieces.append(data[start:end])
+
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header[0] += data[start:end]
+
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header[1] += data[start:end]
+
+    def on_header_end(self) -> None:
+        name, value = self._header
+        self.parts[-1].headers[name.lower()] = value
+        self._header = [b"", b""]
 
     def on_end(self) -> None:
-        self._ended = True
-
-    def on_headers_finished(self) -> None:
-        super().on_headers_finished()
-        if self._current_part.file is not None:
-            self._current_part.file.file = _Pieces()
-
-    def close(self) -> None:
-        """Let go of all files, of parts that broke off too."""
-        for file in self._files_to_close_on_error:
-            file.close()
+        self.ended = True
 
 
-async def form_files(request: Request) -> list[Upload]:
-    """The parts named `files`, in order; each names itself `files[0]`, `files[1]` in errors.
+async def read_form(request: Request) -> tuple[list[Upload], dict[str, str]]:
+    """The images of a form, in order, and its other fields.
 
     Raises:
-        InvalidRequest: the form breaks off or cannot be read, or has no such part, or one is text.
-        TooManyImages: more files than `SWIN_MAX_IMAGES_PER_REQUEST`.
+        InvalidRequest: the form breaks off or cannot be read, or has no image.
+        TooManyImages: more images than `SWIN_MAX_IMAGES_PER_REQUEST`.
     """
-    settings = service_state(request).settings
-    parser = _FormParser(request, settings)
+    most = service_state(request).settings.max_images_per_request
+    parts = await _parts(request, most)
+    uploads: list[Upload] = []
+    fields: dict[str, str] = {}
+    for part in parts:
+        data = b"".join(part.pieces)
+        part.pieces.clear()
+        name = part.name
+        if name in FILES:
+            uploads.append(Upload(f"files[{len(uploads)}]", data))
+        elif name in fields:
+            raise InvalidRequest("the form has two fields of this name", param=name[:100])
+        else:
+            fields[name] = data[:100].decode("utf-8", "replace")
+    if not uploads:
+        found = ", ".join(repr(name[:50]) for name in fields) or "none"
+        raise InvalidRequest(
+            f"the form has no part named files; of other names it has {found}", param="files"
+        )
+    return uploads, fields
+
+
+async def _parts(request: Request, most: int) -> list[Part]:
+    _, options = parse_options_header(request.headers["content-type"])
+    boundary = options.get(b"boundary", b"")
+    if not boundary:
+        raise InvalidRequest("the form's Content-Type has no boundary")
+    reading = _Parts(most)
+    callbacks: dict[str, Callable[..., None]] = {
+        f"on_{name}": getattr(reading, f"on_{name}") for name in (*reading.CALLBACKS, "end")
+    }
     try:
-        form = await parser.parse()
-        files = form.getlist("files")
-        if not files:
-            raise InvalidRequest("the form has no file part named files", param="files")
-        return [await _upload(f"files[{i}]", file) for i, file in enumerate(files)]
-    except MultiPartException as error:
-        if error.message.startswith("Too many files"):
-            raise TooManyImages(error.message) from error
-        raise InvalidRequest(f"the form cannot be read: {error.message}") from error
-    except UnicodeError as error:  # of codecs that are hardly for text, such as punycode
-        raise InvalidRequest("the form's charset cannot be read; leave it out") from error
-    finally:
-        parser.close()
-
-
-async def _upload(param: str, file: UploadFile | str) -> Upload:
-    if isinstance(file, str):
-        raise InvalidRequest("this part is no file: it has no filename", param=param)
-    return Upload(param, await file.read())
+        parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]
+        async for chunk in request.stream():
+            parser.write(chunk)
+    except FormParserError as error:
+        raise InvalidRequest(f"the form cannot be read: {error}") from error
+    if not reading.ended:
+        raise InvalidRequest("the form cannot be read: it ends before its closing boundary")
+    return reading.parts

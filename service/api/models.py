@@ -9,13 +9,17 @@ from model_export.model_card import ModelCard
 from service.api.openapi import MODEL_NAME, error_responses
 from service.api.state import service_state
 from service.errors import ModelNotFound, NotReady
+from service.settings import Settings
 from service.types import ModelInfo
 
 router = APIRouter(tags=["models"])
 
 Name = Annotated[
-    str, Path(description="the served model", json_schema_extra={"enum": [MODEL_NAME]})
+    str, Path(description="the served model", json_schema_extra={"example": MODEL_NAME})
 ]
+
+GENERIC = {"default", "default/not-specified"}
+"""Names that clients send where nobody has told them any."""
 
 
 class Model(BaseModel):
@@ -29,6 +33,8 @@ class Model(BaseModel):
     dimensions: int
     digest: str
     card: ModelCard
+    name: str
+    ready: bool
 
 
 class ModelList(BaseModel):
@@ -55,20 +61,30 @@ async def models(request: Request) -> dict[str, Any]:
 )
 async def model(request: Request, name: Name) -> dict[str, Any]:
     """The same model object alone."""
-    served = service_state(request).lifecycle.embedder.model
-    check_name(name, served.card)
+    service = service_state(request)
+    served = service.lifecycle.embedder.model
+    check_name(name, served.card, service.settings)
     return _described(served)
 
 
-def check_name(name: str, card: ModelCard, param: str | None = None) -> None:
-    """Check that a request names the model that is served.
+def is_served(name: str, card: ModelCard, settings: Settings) -> bool:
+    """Whether a name is the served model's, one of its aliases, or a generic one."""
+    return name == card.name or name in settings.model_aliases or name in GENERIC
+
+
+def check_name(
+    name: str | None, card: ModelCard, settings: Settings, param: str | None = None
+) -> None:
+    """Check that a request names the model that is served, or none.
 
     Raises:
         ModelNotFound: it names another.
     """
-    if name != card.name:
+    if name and not is_served(name, card, settings):
         raise ModelNotFound(
-            f"there is no model {name!r}; the one served is {card.name!r}", param=param
+            f"there is no model {name!r}; the one served is {card.name!r} "
+            "(SWIN_MODEL_ALIASES gives it other names)",
+            param=param,
         )
 
 
@@ -82,4 +98,6 @@ def _described(model: ModelInfo) -> dict[str, Any]:
         "dimensions": model.card.embedding_dim,
         "digest": model.digest,
         "card": model.card.model_dump(),
+        "name": model.card.name,  # with `ready`, what KServe's protocol V1 asks for
+        "ready": True,
     }

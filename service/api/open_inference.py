@@ -4,11 +4,12 @@ Tensors are JSON or binary, either way: https://github.com/kserve/open-inference
 https://github.com/triton-inference-server/server (protocol/extension_binary_data.md).
 """
 
+import re
 from typing import Any
 
+import msgspec
 import orjson
 from fastapi import APIRouter, Request
-from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
 from model_export import __version__
@@ -18,20 +19,24 @@ from service.api.embedding_request import embed_all, encoding, left_s
 from service.api.encoding import rows
 from service.api.models import Name
 from service.api.open_inference_messages import (
+    InferParameters,
     InferRequest,
     InferResponse,
+    InputParameters,
     ModelMetadata,
+    OutputRequest,
     ServerMetadata,
-    V2Error,
 )
 from service.api.openapi import (
     EMBEDDING_ERRORS,
     EMBEDDING_HEADERS,
     TINY_IMAGE,
+    FlatError,
     error_responses,
     header,
-    schema_of,
+    json_schema,
 )
+from service.api.parsing import decode, parse, read_body
 from service.api.state import request_state, service_state
 from service.api.tensors import Tensor
 from service.engine.embedder import Embedder
@@ -39,13 +44,15 @@ from service.errors import InvalidRequest, ModelNotFound, NotReady
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 PREFIX = "/v2"
+LENGTH = re.compile(r"[0-9]{1,18}")
+INFER_REQUEST = msgspec.json.Decoder(InferRequest)
 
 probes = APIRouter(prefix=PREFIX, tags=["open_inference"])
 router = APIRouter(prefix=PREFIX, tags=["open_inference"])
 
 
-NOT_READY = error_responses([NotReady], V2Error)
-NOT_FOUND = error_responses([ModelNotFound, NotReady], V2Error)
+NOT_READY = error_responses([NotReady], FlatError)
+NOT_FOUND = error_responses([ModelNotFound, NotReady], FlatError)
 
 VERSIONED = {
     "parameters": [
@@ -54,7 +61,7 @@ VERSIONED = {
             "in": "path",
             "required": True,
             "description": f"the model's version, which is {tensors.VERSION}",
-            "schema": {"type": "string", "enum": [tensors.VERSION]},
+            "schema": {"type": "string", "example": tensors.VERSION},
         }
     ]
 }
@@ -137,7 +144,7 @@ BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": schema_of(InferRequest), "examples": EXAMPLES},
+            "application/json": {"schema": json_schema(InferRequest), "examples": EXAMPLES},
             "application/octet-stream": {"schema": BINARY},
         },
     }
@@ -154,7 +161,7 @@ INFER: dict[str, Any] = {
                 **EMBEDDING_HEADERS,
             },
         },
-        **error_responses([*EMBEDDING_ERRORS, ModelNotFound], V2Error),
+        **error_responses([*EMBEDDING_ERRORS, ModelNotFound], FlatError),
     },
 }
 
@@ -171,15 +178,17 @@ async def infer(request: Request, name: Name) -> Response:
     service, state = service_state(request), request_state(request)
     service.lifecycle.embedder.check_room()
     asked, given = await _parse(request)
+    parameters = asked.parameters or InferParameters()
     embedder = _embedder(request, name)
     card = embedder.card
-    tensors.check_outputs([output.name for output in asked.outputs])
-    normalize = tensors.normalize(asked.parameters)
-    binary = _wants_binary(asked)
+    outputs = asked.outputs or []
+    tensors.check_outputs([output.name for output in outputs])
+    binary = _wants_binary(parameters, outputs)
     uploads = tensors.uploads(given, card)
-    answers = await embed_all(service, state, embedder, uploads, left_s(request))
+    timeout_s = tensors.timeout_s(left_s(request), parameters.timeout)
+    answers = await embed_all(service, state, embedder, uploads, timeout_s)
     with encoding(service, state):
-        vectors = rows(answers, normalize=normalize).array
+        vectors = rows(answers, normalize=parameters.normalize is not False).array
         output: dict[str, object] = {"name": EMBEDDING, "datatype": "FP32", "shape": vectors.shape}
         if binary:
             output["parameters"] = {"binary_data_size": vectors.nbytes}
@@ -200,50 +209,59 @@ async def infer(request: Request, name: Name) -> Response:
 
 
 def _embedder(request: Request, name: str) -> Embedder:
-    embedder = service_state(request).lifecycle.embedder
-    tensors.check_model(embedder.card, name, request.path_params.get("version", ""))
+    service = service_state(request)
+    embedder = service.lifecycle.embedder
+    tensors.check_model(
+        embedder.card, service.settings, name, request.path_params.get("version", "")
+    )
     return embedder
 
 
 async def _parse(request: Request) -> tuple[InferRequest, list[Tensor]]:
-    body = await request.body()
+    body = await read_body(request)
     length = _header_length(request.headers.get(HEADER_LENGTH), len(body))
-    try:
-        asked = InferRequest.model_validate_json(body[:length])
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        param = ".".join(map(str, first["loc"])) or None
-        raise InvalidRequest(first["msg"], param=param) from error
+    most = service_state(request).settings.max_images_per_request
+    return await parse(len(body), _read, body, length, most)
+
+
+def _read(body: bytes, length: int, most: int) -> tuple[InferRequest, list[Tensor]]:
+    """A request and its tensors, which are in its JSON or follow it, in the order of the inputs."""
+    asked = decode(body[:length], INFER_REQUEST)
+    rest = memoryview(body)[length:]
     given = []
     for tensor in asked.inputs:
-        form = (tensor.name, tensor.datatype, tensor.shape)
-        size = tensor.parameters.get("binary_data_size")
+        parameters = tensor.parameters or InputParameters()
+        size = parameters.binary_data_size
+        form = tensors.Form(most, parameters.content_type)
+        described = (tensor.name, tensor.datatype, tensor.shape)
         if size is None:
-            given.append(tensors.from_list(*form, tensor.data))
+            data = b"" if isinstance(tensor.data, msgspec.UnsetType) else bytes(tensor.data)
+            given.append(tensors.from_json(*described, data, form))
             continue
-        if type(size) is not int or not 0 <= size <= len(body) - length:
+        if not 0 <= size <= len(rest):
             raise InvalidRequest(f"binary_data_size of {tensor.name!r} does not fit the body")
-        given.append(tensors.from_raw(*form, body[length : length + size]))
-        length += size
-    if length != len(body):
-        raise InvalidRequest(f"{len(body) - length} bytes of binary data belong to no input")
+        given.append(tensors.from_raw(*described, rest[:size], form))
+        rest = rest[size:]
+    if rest:
+        raise InvalidRequest(f"{len(rest)} bytes of binary data belong to no input")
     return asked, given
 
 
 def _header_length(given: str | None, body: int) -> int:
     if given is None:
         return body
-    if not (given.isascii() and given.isdigit() and int(given[:20]) <= body):
+    if not LENGTH.fullmatch(given) or int(given) > body:
         raise InvalidRequest(f"{HEADER_LENGTH} is the length of the JSON before the tensors")
     return int(given)
 
 
-def _wants_binary(asked: InferRequest) -> bool:
-    wanted = asked.parameters.get("binary_data_output", False)
-    for output in asked.outputs:
-        if "classification" in output.parameters:
+def _wants_binary(parameters: InferParameters, outputs: list[OutputRequest]) -> bool:
+    wanted = parameters.binary_data_output
+    for output in outputs:
+        if output.parameters is None:
+            continue
+        if output.parameters.classification is not None:
             raise InvalidRequest("an embedding has no classes; leave 'classification' out")
-        wanted = output.parameters.get("binary_data", wanted)
-    if not isinstance(wanted, bool):
-        raise InvalidRequest("'binary_data' and 'binary_data_output' are true or false")
-    return wanted
+        if output.parameters.binary_data is not None:
+            wanted = output.parameters.binary_data
+    return bool(wanted)

@@ -3,13 +3,11 @@
 The same tensors, errors, keys, metrics and log line as over HTTP. Needs the `grpc` extra.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
-import numpy as np
 from grpc_health.v1 import health_pb2_grpc
 
 from model_export import __version__
@@ -17,8 +15,9 @@ from model_export.model_card import EMBEDDING
 from service.api import tensors
 from service.api.embedding_request import embed_all, encoding
 from service.api.encoding import rows
-from service.api.grpc_calls import LARGE_BYTES, Calls
+from service.api.grpc_calls import Calls
 from service.api.grpc_health import SERVICE, Health, ready
+from service.api.parsing import parse
 from service.api.proto import open_inference_pb2 as pb
 from service.api.state import RequestState, ServiceState
 from service.api.tensors import Tensor
@@ -142,11 +141,8 @@ class _Door:
         card = embedder.card
         tensors.check_outputs([output.name for output in request.outputs])
         normalize = tensors.normalize(_parameters(request.parameters))
-        if state.received < LARGE_BYTES:
-            given = _tensors(request)
-        else:
-            given = await asyncio.to_thread(_tensors, request)
-        uploads = tensors.uploads(given, card)
+        most = self._service.settings.max_images_per_request
+        uploads = tensors.uploads(await parse(state.received, _tensors, request, most), card)
         timeout_s = self._service.settings.request_timeout_s
         embeddings = await embed_all(self._service, state, embedder, uploads, timeout_s)
         with encoding(self._service, state):
@@ -164,7 +160,7 @@ class _Door:
 
     def _embedder(self, name: str, version: str) -> Embedder:
         embedder: Embedder = self._service.lifecycle.embedder
-        tensors.check_model(embedder.card, name, version)
+        tensors.check_model(embedder.card, self._service.settings, name, version)
         return embedder
 
 
@@ -176,31 +172,21 @@ def _parameters(given: Mapping[str, pb.InferParameter]) -> dict[str, object]:
     }
 
 
-def _tensors(request: pb.ModelInferRequest) -> list[Tensor]:
+def _tensors(request: pb.ModelInferRequest, most: int) -> list[Tensor]:
     """The inputs, whose data is raw, in the order of the inputs, or in their contents."""
     raws = request.raw_input_contents
     if raws and len(raws) != len(request.inputs):
         raise InvalidRequest(f"{len(request.inputs)} inputs, but {len(raws)} raw_input_contents")
-    given = []
-    for index, tensor in enumerate(request.inputs):
-        form = (tensor.name, tensor.datatype, tensor.shape)
-        if raws:
-            given.append(tensors.from_raw(*form, raws[index]))
-        elif tensor.datatype == "BYTES":
-            given.append(
-                tensors.from_elements(tensor.name, tensor.shape, tensor.contents.bytes_contents)
-            )
-        else:
-            given.append(tensors.from_raw(*form, _octets(tensor)))
-    return given
-
-
-def _octets(tensor: pb.ModelInferRequest.InferInputTensor) -> bytes:
-    """Numbers from 0 to 255, without an object for each."""
-    numbers = tensor.contents.uint_contents
-    try:
-        return np.fromiter(numbers, np.uint8, len(numbers)).tobytes()
-    except OverflowError:
-        raise InvalidRequest(
-            f"the data of {tensor.name!r} is to be integers from 0 to 255"
-        ) from None
+    if len(request.inputs) != 1:
+        raise InvalidRequest(f"send one input, not {len(request.inputs)}")
+    (tensor,) = request.inputs
+    content_type = tensor.parameters["content_type"].string_param if tensor.parameters else None
+    form = tensors.Form(most, content_type)
+    shape = list(tensor.shape[: tensors.MAX_DIMENSIONS + 1])
+    described = (tensor.name, tensor.datatype, shape)
+    if raws:
+        return [tensors.from_raw(*described, raws[0], form)]
+    if tensor.datatype == "BYTES":
+        contents = tensor.contents.bytes_contents
+        return [tensors.from_elements(tensor.name, shape, contents, form)]
+    return [tensors.from_numbers(*described, tensor.contents.uint_contents)]

@@ -1,57 +1,72 @@
-"""Requests and answers of the Open Inference Protocol over HTTP, as `/v2` reads and tells them."""
+"""Requests and answers of the Open Inference Protocol over HTTP, as `/v2` reads and tells them.
+
+A request's parameters and fields that are not named here are not read.
+"""
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.config import JsonDict
+import msgspec
+from msgspec import Meta
+from pydantic import BaseModel
 
-from model_export.model_card import EMBEDDING, PIXELS
-from service.api import tensors
+from model_export.model_card import EMBEDDING
 from service.api.tensors import TensorMetadata
 
-
-class V2Error(BaseModel):
-    """An error in the protocol's shape."""
-
-    error: str
+Name = Annotated[str, Meta(max_length=256)]
+Shape = Annotated[list[Annotated[int, Meta(ge=0)]], Meta(max_length=4)]
 
 
-def _parameters(**types: str) -> Any:  # noqa: ANN401 - as Field is
-    """Parameters of any name, those that matter here of these types."""
-    properties: JsonDict = {name: {"type": type_} for name, type_ in types.items()}
-    return Field({}, json_schema_extra={"properties": properties})
+class InputParameters(msgspec.Struct):
+    """What may be said of an input."""
+
+    binary_data_size: int | None = None
+    content_type: Annotated[
+        Name | None, Meta(description="base64 where BYTES elements are that in binary too")
+    ] = None
 
 
-class InferParameters(BaseModel):
-    """Parameters that matter here; others are ignored."""
+class InputTensor(msgspec.Struct):
+    """An input: `image` or `pixels`. `data` stays out where it follows in binary."""
 
-    model_config = ConfigDict(strict=True, extra="allow")
-
-
-class InputTensor(InferParameters):
-    """An input; `data` stays out where it follows in binary."""
-
-    name: str = Field(json_schema_extra={"enum": [tensors.IMAGE, PIXELS]})
-    shape: list[Annotated[int, Field(ge=0)]]
-    datatype: str = Field(json_schema_extra={"enum": ["BYTES", "UINT8"]})
-    parameters: dict[str, Any] = _parameters(binary_data_size="integer")
-    data: list[Any] | None = None
+    name: Name
+    shape: Shape
+    datatype: Name
+    parameters: InputParameters | None = None
+    data: (
+        Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "array", "items": {}})]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
 
 
-class OutputRequest(InferParameters):
-    """An output that is asked for."""
+class OutputParameters(msgspec.Struct):
+    """How an output should come."""
 
-    name: str = Field(json_schema_extra={"enum": [EMBEDDING]})
-    parameters: dict[str, Any] = _parameters(binary_data="boolean")
+    binary_data: bool | None = None
+    classification: Annotated[int | None, Meta(extra_json_schema={"type": "null"})] = None
 
 
-class InferRequest(InferParameters):
+class OutputRequest(msgspec.Struct):
+    """An output that is asked for; there is `embedding`."""
+
+    name: Annotated[Name, Meta(extra_json_schema={"enum": [EMBEDDING]})]
+    parameters: OutputParameters | None = None
+
+
+class InferParameters(msgspec.Struct):
+    """What may be said of a request; `timeout` is in microseconds, as Triton has it."""
+
+    normalize: bool | None = None
+    binary_data_output: bool | None = None
+    timeout: Annotated[int, Meta(ge=0)] | None = None
+
+
+class InferRequest(msgspec.Struct):
     """A request to embed images."""
 
-    id: str | None = None
-    parameters: dict[str, Any] = _parameters(normalize="boolean", binary_data_output="boolean")
-    inputs: list[InputTensor] = Field(min_length=1, json_schema_extra={"maxItems": 1})
-    outputs: list[OutputRequest] = []
+    inputs: Annotated[list[InputTensor], Meta(min_length=1)]
+    id: Name | None = None
+    parameters: InferParameters | None = None
+    outputs: list[OutputRequest] | None = None
 
 
 class OutputTensor(BaseModel):

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from fastapi import FastAPI
 from pydantic import BaseModel
 
@@ -19,6 +20,12 @@ class ErrorDetail(BaseModel):
     type: str
     param: str | None
     code: str
+
+
+class FlatError(BaseModel):
+    """An error as the Open Inference Protocol, KServe and Weaviate have it."""
+
+    error: str
 
 
 class Error(BaseModel):
@@ -49,10 +56,10 @@ CONNECTION_ERRORS: Sequence[type[ServiceError]] = (
 )
 """What a connection may end in before any door is asked; see `service.server.connections`."""
 
+REFERENCE = "#/components/schemas/{name}"
+
 MODEL_NAME, MODEL_DIMENSIONS = "{model}", "{dimensions}"
 """Placeholders in what the doors tell, for the model that is served."""
-
-V2_ERROR = "V2Error"
 
 TINY_IMAGE = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR42mN4FqDx64"
@@ -101,6 +108,19 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
     return whole
 
 
+def json_schema(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a type or a union
+    """The schema of a type of msgspec's, by the name that `install` gives it."""
+    (schema,), _ = msgspec.json.schema_components([kind], ref_template=REFERENCE)
+    return schema
+
+
+def json_body(kind: Any, examples: Mapping[str, object]) -> dict[str, Any]:  # noqa: ANN401
+    """What a route tells of a body in JSON that it reads by itself."""
+    told = {name: {"value": value} for name, value in examples.items()}
+    content = {"application/json": {"schema": json_schema(kind), "examples": told}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
     """The fields of a model as parameters of a query, for doors that read it by themselves."""
     return [
@@ -126,24 +146,30 @@ def error_responses(
     return responses
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, kinds: Sequence[Any]) -> None:
     """Have the app's OpenAPI document tell what no door knows by itself.
 
     That is the errors and headers that all doors have, and the served model, in whose place the
     document has a made-up name until it is loaded. Each status is listed where it can be given and
     nowhere else: FastAPI's own 422 is a 400 here.
+
+    Args:
+        app: whose document it is.
+        kinds: types of msgspec's that routes name in it.
     """
     plain = app.openapi
+    _, components = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
 
     @lru_cache(maxsize=1)
     def document(name: str, dimensions: int) -> dict[str, Any]:
         whole = copy.deepcopy(plain())
         for schema in ("HTTPValidationError", "ValidationError"):
             whole["components"]["schemas"].pop(schema, None)
+        whole["components"]["schemas"] |= components
         whole["components"]["headers"] = {"X-Request-Id": REQUEST_ID}
-        for path, operations in whole["paths"].items():
+        for operations in whole["paths"].values():
             for operation in operations.values():
-                _complete(operation, V2_ERROR if path.startswith("/v2") else Error.__name__)
+                _complete(operation, _error_of(operation))
         filled = _fill(whole, {MODEL_NAME: name, MODEL_DIMENSIONS: dimensions})
         assert isinstance(filled, dict)  # noqa: S101 - as it went in
         return filled
@@ -156,6 +182,12 @@ def install(app: FastAPI) -> None:
         return document(card.name, card.embedding_dim)
 
     app.openapi = current  # type: ignore[method-assign]
+
+
+def _error_of(operation: Mapping[str, Any]) -> str:
+    """The shape of an operation's own errors, from one that it tells of."""
+    flat = f"/{FlatError.__name__}" in str(operation["responses"])
+    return FlatError.__name__ if flat else Error.__name__
 
 
 def _complete(operation: dict[str, Any], own_error: str) -> None:
@@ -185,8 +217,8 @@ def _add(response: dict[str, Any], kind: type[ServiceError], model: str) -> None
         response["description"] = f"{told}\n\n{says}" if told else says
     body = response.setdefault("content", {}).setdefault("application/json", {})
     detail = {"message": means, "type": kind.type, "param": None, "code": kind.code}
-    error = means if model == V2_ERROR else detail
-    name = kind.code if model != V2_ERROR else f"{kind.code} of the protocol"
+    error = means if model == FlatError.__name__ else detail
+    name = kind.code if model != FlatError.__name__ else f"{kind.code} in short"
     body.setdefault("examples", {})[name] = {"summary": kind.code, "value": {"error": error}}
     own = {"$ref": f"#/components/schemas/{model}"}
     if "schema" in body and body["schema"] != own:

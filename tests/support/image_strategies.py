@@ -9,6 +9,7 @@ from hypothesis import strategies
 from schemathesis import GenerationMode
 from schemathesis.transport.serialization import Binary
 
+from tests.hostile.bodies import GOOD, MODEL
 from tests.support.images import encode, noise
 
 FILES = [encode(noise(height, width)) for height, width in ((1, 1), (40, 30), (90, 200))]
@@ -30,9 +31,12 @@ for media_type in ("image/*", "application/octet-stream"):
 
 @schemathesis.hook
 def map_case(context, case):
-    """Put in what a schema can't tell: tensors fit their shapes."""
-    if case.path.endswith("/infer") and case.meta.generation.mode is GenerationMode.POSITIVE:
-        _infer(case)
+    """Put in what a schema can't tell: tensors fit their shapes, strings are images."""
+    if case.meta.generation.mode is GenerationMode.POSITIVE:
+        if case.path.endswith("/infer"):
+            _infer(case)
+        elif good := GOOD.get(case.path.replace("{name}", MODEL)):
+            case.body = good
     return case
 
 
@@ -45,4 +49,6 @@ def _infer(case):
         case.headers["Inference-Header-Content-Length"] = str(len(head))
         case.body = head + tensor
     elif isinstance(case.body, dict):
+        parameters = case.body.get("parameters") or {}
+        parameters.pop("timeout", None)  # of which a microsecond is not enough
         case.body = case.body | {"inputs": [image | {"data": [as_base64(FILES[0])]}]}

@@ -123,8 +123,8 @@ BAD = {
     "a form whose file has no name": (
         b'--x\r\nContent-Disposition: form-data; name="files"\r\n\r\nabc\r\n--x--\r\n',
         {"Content-Type": "multipart/form-data; boundary=x"},
-        400,
-        "invalid_request",
+        422,
+        "invalid_image",
     ),
     "a form with an empty file": (
         b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n\r\n--x--\r\n',

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from service.api.fetch import Fetcher, Refused, is_public
 from service.errors import InvalidRequest, RequestTooLarge
 from service.settings import Settings
+from tests.service.api.dialects.test_openai import ask, floats
 from tests.service.api.test_embed import error, vectors
-from tests.service.api.test_openai import ask, floats
 from tests.service.server.test_connections import connect, metric
 from tests.support.eventually import eventually
 from tests.support.images import jpeg
