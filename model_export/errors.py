@@ -1,8 +1,16 @@
 """What can go wrong in an export that the person running it can put right."""
 
 
+def printable(text: str) -> str:
+    """A text with names from a file in it, without what would control a terminal."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
 class ExportError(Exception):
     """An export that must not go on; the message is one line and says what to do about it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class UnknownArchitectureError(ExportError):

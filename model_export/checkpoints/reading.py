@@ -16,7 +16,7 @@ from model_export.checkpoints.formats.files import Opened, open_checkpoint
 from model_export.checkpoints.formats.stored import FLOATS, Stored
 from model_export.checkpoints.identification import identify
 from model_export.checkpoints.recognition import Recognised, recognise
-from model_export.errors import CheckpointError
+from model_export.errors import CheckpointError, printable
 from model_export.model_card import Weights
 from model_export.network.architecture import Architecture
 from model_export.network.parameters import Checkpoint, Shapes, Tensor, shapes
@@ -124,7 +124,8 @@ def _checkpoint(opened: Opened, found: Recognised, entry: Entry, said: Configura
     source = opened.metadata.get("source", opened.path.name)
     weights = Weights(source=source, sha256=opened.sha256)
     licence = opened.metadata.get("licence")
-    return Checkpoint(tensors, weights, pretrained=True, notes=tuple(notes), licence=licence)
+    told = tuple(map(printable, notes))
+    return Checkpoint(tensors, weights, pretrained=True, notes=told, licence=licence)
 
 
 PAIR = ("weight", "bias")

@@ -124,6 +124,14 @@ def test_relatives_of_a_swin_are_refused_by_name(saved, file, name, reason):
         read(saved(file | {name: np.zeros(1, np.float32)}))
 
 
+def test_names_from_a_file_do_not_control_a_terminal(saved, file):
+    _, checkpoint = read(saved(file | {"other.\x1b[2J": np.zeros(1, np.float32)}))
+    assert "other.\ufffd[2J" in checkpoint.notes[-1]
+    del file["norm.weight"]
+    with pytest.raises(CheckpointError, match=r"^[^\x1b]+\ufffd"):
+        read(saved(file | {"layers.\x1b[2J": np.zeros(1, np.float32)}))
+
+
 def test_an_adapter_beside_the_weights_is_not_left_out_in_silence(saved, file, tmp_path):
     (tmp_path / "adapter_config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="merge it into its base"):
