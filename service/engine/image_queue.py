@@ -9,6 +9,9 @@ from service.engine.job import Job
 from service.engine.pace import Pace
 from service.errors import NotReady, QueueFull, RequestTimeout
 
+MARGIN = 1.25
+"""How much longer than estimated a request may come to wait: as much time it needs to have left."""
+
 
 class ImageQueue:
     """Images that wait for a stream. Whoever calls holds the lock of `memory`.
@@ -77,10 +80,10 @@ class ImageQueue:
         own_s = sum(job.cost_s for job in jobs)
         ahead_s = min(self._cost_s, self._requests * own_s)
         left_s = min((job.deadline for job in jobs), default=0.0) - time.monotonic()
-        if ahead_s and self._seconds(ahead_s + own_s) > left_s:
+        if ahead_s and MARGIN * self._seconds(ahead_s + own_s) > left_s:
             raise QueueFull(
-                f"the answer would take {self._seconds(ahead_s + own_s):.1f} s, more than the "
-                f"{max(0.0, left_s):.1f} s that the request has left; try again later",
+                f"the answer would take about {self._seconds(ahead_s + own_s):.1f} s, and the "
+                f"request has {max(0.0, left_s):.1f} s left; try again later",
                 retry_after_s=max(1.0, self._seconds(self._cost_s)),
             )
 

@@ -398,7 +398,9 @@ def test_a_request_that_would_come_too_late_is_refused_at_once(make, engine):
     batcher = make(max_batch_size=1)
     occupy(batcher, engine)
     send(batcher, 1, 2, 3, cost_s=4.0, deadline=math.inf)
-    with pytest.raises(QueueFull, match=r"would take 25\.0 s, more than the 15\.0 s") as refused:
+    with pytest.raises(
+        QueueFull, match=r"about 25\.0 s, and the request has 15\.0 s left"
+    ) as refused:
         batcher.admit(request(1, time.monotonic() + 15, cost_s=13.0))
     assert refused.value.retry_after_s == 12
     # One that costs little goes first.
