@@ -135,7 +135,7 @@ def _add_doors(app: FastAPI, settings: Settings) -> None:
     for door in (docs, health, playground):
         app.include_router(door.router)
     app.include_router(open_inference.probes)
-    app.mount(docs.ASSETS, docs.files)
+    app.mount(docs.ASSETS, docs.FilesInMemory())
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:

@@ -132,6 +132,9 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._writer.watch()
+        budget = self._service.budget
+        if budget.held > budget.limit and not budget.make_room():
+            self.evict()
 
     def timeout_keep_alive_handler(self) -> None:
         self._close()

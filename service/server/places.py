@@ -45,7 +45,7 @@ class Places:
         if len(self._last_active) >= self._ordinary:
             self.evict_idle(now, IDLE_S)
         if len(self._last_active) >= self._ordinary + RESERVE:
-            self.evict_idle(now, IDLE_S / 10)
+            self.evict_idle(now, 0)
         self._last_active[one] = now
 
     def leave(self, one: Occupant) -> None:

@@ -27,6 +27,10 @@ from service.settings import Settings
 OTHER_FILES = 256 + RESERVE
 """Files and sockets besides the connections of `SWIN_MAX_CONNECTIONS`."""
 
+ACCEPTS = 16
+"""Connections accepted in one turn of the event loop. The loop accepts one for each socket that
+listens, so that with a thousand busy connections a new client would wait for seconds."""
+
 ON_THE_WAY_S = 0.5
 """How long a request may take to arrive over an open connection before it is closed."""
 
@@ -74,7 +78,7 @@ class Server(uvicorn.Server):
                 self._lifecycle.failure = error
                 return
             logger.info("running on %s", url(sockets[0]))
-        await super().serve(sockets)
+        await super().serve([*sockets, *(one.dup() for one in sockets for _ in range(ACCEPTS - 1))])
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

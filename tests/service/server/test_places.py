@@ -1,15 +1,17 @@
-import pytest
-
 from service.server.places import IDLE_S, RESERVE, Places
 
 
 class Visitor:
-    def __init__(self, *, awaited: bool = True) -> None:
+    def __init__(self, *, awaited: bool = True, held: int = 0) -> None:
         self.awaited = awaited
+        self.held = held
         self.evicted = False
 
     def awaits_client(self) -> bool:
         return self.awaited
+
+    def held_bytes(self) -> int:
+        return self.held
 
     def evict(self) -> None:
         self.evicted = True
@@ -45,15 +47,21 @@ def test_who_has_just_done_something_makes_no_room():
     assert not any(one.evicted for one in visitors)
 
 
-@pytest.mark.parametrize(("later", "full"), [(0.0, True), (IDLE_S / 2, False)])
-def test_the_reserve_is_not_held_for_long(later, full):
+def test_the_reserve_is_for_the_newest():
     places, waiting = Places(3), [Visitor() for _ in range(RESERVE)]
     entered(places, [Visitor(awaited=False) for _ in range(3)], 0)
     entered(places, waiting, 0)
+    places.enter(Visitor(), 0)
+    assert [one.evicted for one in waiting] == [True] + [False] * (RESERVE - 1)
     assert not places.full()
-    places.enter(Visitor(), later)
-    assert places.full() == full
-    assert waiting[0].evicted != full
+
+
+def test_there_is_an_end_to_places():
+    places = Places(3)
+    entered(places, [Visitor(awaited=False) for _ in range(3 + RESERVE)], 0)
+    assert not places.full()
+    places.enter(Visitor(), 0)
+    assert places.full()
 
 
 def test_who_has_left_is_forgotten():
@@ -65,3 +73,12 @@ def test_who_has_left_is_forgotten():
     places.enter(Visitor(), 100)
     assert not places.crowded()
     assert not one.evicted
+
+
+def test_only_who_holds_memory_frees_some():
+    places, nothing, something = Places(3), Visitor(), Visitor(held=1)
+    entered(places, [nothing, something], 0)
+    assert not places.free_memory(lambda: IDLE_S / 2)
+    assert places.free_memory(lambda: IDLE_S)
+    assert (nothing.evicted, something.evicted) == (False, True)
+    assert not places.free_memory(lambda: IDLE_S)
