@@ -145,7 +145,7 @@ bench-graph: $(PEERS) $(BENCH_MODELS) models/bench-torch/model.onnx ## the graph
 	@$(PEERS) -m benchmarks.graph quantize models
 	@$(PEERS) -m benchmarks.graph measure models $(OPTIONS)
 
-hostile: $(VENV)/.dev $(MODEL) ## 20,000 hostile images
+hostile: $(VENV)/.dev $(MODEL) ## 20,000 hostile images and 6,000 hostile texts
 	@SWIN_MODEL=$(MODEL) $(BIN)/python -W ignore -m tests.hostile
 
 MINUTES ?= 10
