@@ -72,7 +72,7 @@ $(VENV)/.plots: requirements/training.txt $(VENV)/.dev
 $(VENV)/.training: $(VENV)/.plots $(VENV)/.torch
 	@touch $@
 
-# An object store, vector engines and Ray, for the tests of whole collections.
+# An object store, vector engines, readers of tables and Ray, for the tests of whole collections.
 $(VENV)/.scale: requirements/scale.txt $(VENV)/.dev
 	@echo "installing what the tests of whole collections run against, from requirements/scale.txt"
 	@$(UV) -r requirements/scale.txt

@@ -154,7 +154,6 @@ class Prepare:
 
 def _read(item: Item) -> tuple[Row, bytes | None]:
     try:
-        item.size()
         data = item.read()
     except Exception as error:  # whatever its protocol raises
         return Row.unreadable(item, error), None

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from swin_embed.batch.errors import OutputError, reason
@@ -17,11 +18,18 @@ Format = Literal["parquet", "npy", "lance"]
 
 LANCE_TABLE = "embeddings"
 
+PART, ERRORS = "part-", "_errors-"
+"""What files of vectors and of errors begin with. Readers of folders pass over an underscore."""
+
 
 @dataclass(frozen=True)
 class Collection:
     """A folder of parts. Each is a Parquet file, one without vectors beside a NumPy file `[n, dim]`
-    of them, or a version of a Lance table; whatever the folder holds is read."""
+    of them, or a version of a Lance table; whatever the folder holds is read.
+
+    Images without a vector have rows in Parquet files of their own: DuckDB, LanceDB and pgvector
+    have no use for a null among vectors.
+    """
 
     folder: Folder
 
@@ -75,7 +83,13 @@ class Collection:
                 there = [column for column in columns if column in schema.names]
                 table = pq.read_table(file, columns=there, partitioning=None)
             if "embedding" in columns and "embedding" not in there:
-                table = table.append_column("embedding", self._beside(name, Recipe.of(schema)))
+                recipe = Recipe.of(schema)
+                beside = (
+                    pa.nulls(table.num_rows, recipe.schema.field("embedding").type)
+                    if name.startswith(ERRORS)
+                    else self._beside(name, recipe)
+                )
+                table = table.append_column("embedding", beside)
             yield table.select(list(columns))
         if self._has_lance():
             for batch in self._lance().search().select(list(columns)).to_batches(4096):
@@ -97,32 +111,42 @@ class Collection:
 
     def next_number(self) -> int:
         """One more than the last part's number."""
-        last = [int(name.removeprefix("part-").partition(".")[0]) for name in self._parts()[-1:]]
-        return last[0] + 1 if last else 0
+        numbers = (name.rpartition("-")[2].partition(".")[0] for name in self._parts())
+        return max(map(int, numbers), default=-1) + 1
 
     def write(self, number: int, table: pa.Table, form: Format) -> None:
-        """Write a part, whole or not at all; one of the same number is replaced."""
+        """Write a part, whole or not at all; one of the same number is replaced.
+
+        Its errors come first: of a job that ends between the two, what has a vector is done again.
+        """
+        failed = table["error"].is_valid()
+        if pc.any(failed).as_py():
+            errors = table.filter(failed).drop_columns(["embedding"])
+            self.folder.put(f"{ERRORS}{number:06d}.parquet", _parquet(errors))
+            table = table.filter(pc.invert(failed)).combine_chunks()
+        if not table.num_rows:
+            return
         match form:
             case "parquet":
-                self.folder.put(f"part-{number:06d}.parquet", _parquet(table))
+                self.folder.put(f"{PART}{number:06d}.parquet", _parquet(table))
             case "npy":
                 # The rows come last: they are what tells that the part is there.
-                self.folder.put(f"part-{number:06d}.npy", _npy(table))
+                self.folder.put(f"{PART}{number:06d}.npy", _npy(table))
                 self.folder.put(
-                    f"part-{number:06d}.parquet", _parquet(table.drop_columns(["embedding"]))
+                    f"{PART}{number:06d}.parquet", _parquet(table.drop_columns(["embedding"]))
                 )
             case "lance":
                 database = _lancedb(self.folder.url)
                 if self._has_lance():
-                    database.open_table(LANCE_TABLE).add(table, on_bad_vectors="null")
+                    database.open_table(LANCE_TABLE).add(table)
                 else:
-                    database.create_table(LANCE_TABLE, table, on_bad_vectors="null")
+                    database.create_table(LANCE_TABLE, table)
 
     def _parts(self) -> list[str]:
         return [
             name
             for name in self.folder.names()
-            if name.startswith("part-") and name.endswith(".parquet")
+            if name.startswith((PART, ERRORS)) and name.endswith(".parquet")
         ]
 
     def _recipes(self) -> Iterator[Recipe]:

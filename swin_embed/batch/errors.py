@@ -13,8 +13,20 @@ class OutputError(BatchError):
     """The output cannot take these rows, or holds none."""
 
 
+class ItemError(BatchError):
+    """An image cannot be read, whatever its source does; it gets a row with this error."""
+
+
 class ClusterError(BatchError):
     """The cluster cannot be used, or the job failed on it."""
+
+
+def is_definite(error: Exception) -> bool:
+    """Whether an error is of one image, and not of a source that does not answer (any more)."""
+    definite = FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ItemError
+    status = getattr(error, "status", 0)  # aiohttp's
+    asks_to_wait = status in {408, 425, 429}
+    return isinstance(error, definite) or (400 <= status < 500 and not asks_to_wait)
 
 
 def reason(error: Exception) -> str:

@@ -5,11 +5,14 @@ Listing is lazy: what is held is the names of one folder, or a batch of a table'
 
 import csv
 import io
+import logging
 import os
 import re
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,9 +20,14 @@ from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem, make_path_posix
 
-from swin_embed.batch.errors import SourceError
+from swin_embed.batch.errors import ItemError, SourceError, reason
 
-IMAGE = re.compile(r"\.(avif|bmp|gif|hei[cf]|hif|jfif|jpe?g|png|tiff?|webp)$", re.IGNORECASE)
+IMAGE = re.compile(
+    r"\.(a?png|avif|bmp|cur|dib|gif|hei[cf]|hif|ico|jfif|jpe?g|jpe|mpo|tiff?|webp)$", re.IGNORECASE
+)
+
+COMPANION = "._"
+"""Begins the name of what macOS puts beside a file on other systems: metadata, no image."""
 
 PATH_COLUMNS = ("path", "url", "uri", "file", "filename", "file_name", "image")
 """Of a manifest, the first of these holds the paths; a column `id` names the images, if there."""
@@ -27,9 +35,21 @@ PATH_COLUMNS = ("path", "url", "uri", "file", "filename", "file_name", "image")
 MOST_BYTES = 256 * 1024 * 1024
 """A larger file is not read: it is no image that anybody meant, and would fill memory."""
 
-IMAGES_AT_A_TIME = 64
+IMAGES_AT_A_TIME = 1
 PATHS_AT_A_TIME = 4096
-"""Rows of a Parquet table that are read at a time."""
+"""Rows of a Parquet table that are read at a time: a few bytes may stand for many large images."""
+
+MOST_INFLATED = 100
+"""A table that says to be so many times larger than its file holds no images: those are coded."""
+
+MOST_HEADER_BYTES = 1024 * 1024
+"""Of names and extended headers in a tar shard, which are read whole."""
+
+logger = logging.getLogger(__name__)
+
+
+Tell = Callable[[str], None]
+"""Is told of what cannot be listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +62,7 @@ class Item:
         url: the file that holds its bytes; empty where a manifest's line names none.
         span: first byte and one past the last, where that is not all of the file.
         data: its bytes, where they came with the listing.
+        fault: why it cannot be read, where the listing knows that already.
     """
 
     id: str
@@ -49,33 +70,48 @@ class Item:
     url: str
     span: tuple[int, int] | None = None
     data: bytes | None = None
+    fault: str | None = None
 
     def size(self) -> int:
         """How many bytes it has; 0 where that is not known before it is read.
 
         Raises:
-            OSError, or what the file's own protocol raises: it is not there, or too large.
+            ItemError: it is no regular file, or too large.
+            OSError, or what the file's own protocol raises: it is not there.
         """
+        if self.fault is not None:
+            raise ItemError(self.fault)
         if self.data is not None:
-            return len(self.data)
-        if not self.url:
-            raise OSError("its line in the manifest names no file")
+            return _allowed(len(self.data))
         fs, path = place(self.url)
-        size = self.span[1] - self.span[0] if self.span else fs.size(path) or 0
-        if size > MOST_BYTES:
-            raise OSError(f"the file is larger than {MOST_BYTES} bytes")
-        return size
+        if self.span:
+            return _allowed(self.span[1] - self.span[0])
+        info = fs.info(path)
+        if info["type"] != "file" and not (info.get("islink") and fs.isfile(path)):
+            raise ItemError(f"it is no file but {info['type']}")
+        return _allowed(info["size"] or 0)
 
-    def read(self) -> bytes:
-        """Its bytes, however many; `size` says whether those are too many.
+    def read(self, size: int | None = None) -> bytes:
+        """Its bytes.
+
+        Args:
+            size: what `size` said, where that was asked before.
 
         Raises:
+            ItemError: it is no regular file, or too large.
             OSError, or what the file's own protocol raises: it cannot be read.
         """
+        known = self.size() if size is None else size
         if self.data is not None:
             return self.data
         fs, path = place(self.url)
-        data: bytes = fs.cat_file(path, *(self.span or ()))
+        if known:
+            data: bytes = fs.cat_file(path, *(self.span or ()))
+        else:  # nothing says when it ends, as of files in /proc
+            local = isinstance(fs, LocalFileSystem)
+            with Path(path).open("rb") if local else fs.open(path) as file:
+                data = file.read(MOST_BYTES + 1)
+        _allowed(len(data))
         return data
 
 
@@ -90,21 +126,34 @@ def place(name: str) -> tuple[AbstractFileSystem, str]:
     return LocalFileSystem(), make_path_posix(name)
 
 
-def in_folder(fs: AbstractFileSystem, path: str) -> Iterator[Item]:
+def in_folder(fs: AbstractFileSystem, path: str, tell: Tell) -> Iterator[Item]:
     """The image files in a folder, at any depth: its own in the order of their names, then those
     of the folders in it. fsspec's own walk leaves out what it cannot list, without a word.
 
-    A link to an image is an image; a link to a folder is not followed, as it may lead back.
+    A link to an image is an image; a link to a folder is not followed, as it may lead back. What
+    cannot be listed is told of, and the others have their turn.
     """
-    inside = sorted(fs.ls(path, detail=True), key=lambda info: str(info["name"]))
+    try:
+        inside = sorted(fs.ls(path, detail=True), key=lambda info: str(info["name"]))
+    except OSError as error:
+        tell(f"{path}: {reason(error)}")
+        return
+    companions = 0
     for info in inside:
-        if IMAGE.search(info["name"]) and (
-            info["type"] == "file" or (info.get("islink") and fs.isfile(info["name"]))
-        ):
-            yield file(name_of(fs, info["name"]))
+        name = str(info["name"])
+        if not IMAGE.search(name):
+            continue
+        if name.rpartition("/")[2].startswith(COMPANION):
+            companions += 1
+        elif info["type"] == "file" or (info.get("islink") and fs.isfile(name)):
+            yield file(name_of(fs, name))
+        elif info.get("islink") and not fs.exists(name):
+            tell(f"{name} is a link to nothing")
+    if companions:
+        logger.warning("%s: %d files ._* of macOS are no images, and left out", path, companions)
     for info in inside:
         if info["type"] == "directory" and info["name"].rstrip("/") != path.rstrip("/"):
-            yield from in_folder(fs, info["name"])
+            yield from in_folder(fs, info["name"], tell)
 
 
 def seekable(fs: AbstractFileSystem, path: str) -> bool:
@@ -125,10 +174,10 @@ def in_tar(fs: AbstractFileSystem, path: str) -> Iterator[Item]:
     links = 0
     with (
         fs.open(path) as raw,
-        tarfile.open(fileobj=raw, mode="r:" if by_span else "r|*") as shard,
+        tarfile.open(fileobj=raw, mode="r:" if by_span else "r|*", tarinfo=_Member) as shard,
     ):
         for member in shard:
-            if not IMAGE.search(member.name):
+            if not _is_image(member.name):
                 pass
             elif member.islnk() or member.issym():
                 links += 1
@@ -139,6 +188,8 @@ def in_tar(fs: AbstractFileSystem, path: str) -> Iterator[Item]:
                     if span[1] > fs.size(path):
                         raise SourceError(f"it ends within {member.name}")
                     yield Item(inside, inside, name, span)
+                elif member.size > MOST_BYTES:
+                    yield Item(inside, inside, name, fault=_too_large())
                 elif content := shard.extractfile(member):
                     yield Item(inside, inside, name, data=content.read())
             shard.members.clear()  # type: ignore[attr-defined]  # it would keep every header
@@ -150,22 +201,31 @@ def in_tar(fs: AbstractFileSystem, path: str) -> Iterator[Item]:
 
 
 def in_table(fs: AbstractFileSystem, path: str) -> Iterator[Item]:
-    """A Parquet table's rows: images in a column of bytes, or a manifest of paths."""
+    """A Parquet table's rows: images in a column of bytes, or a manifest of paths.
+
+    A row may have a list of images; each has its place in the list after its name.
+
+    Raises:
+        SourceError: it says to be far larger than its file, as no table of images is.
+    """
     name = name_of(fs, path)
     with fs.open(path) as raw, pq.ParquetFile(raw) as table:
         column, holds_bytes = image_column(path, table.schema_arrow)
+        _check_inflation(path, table.metadata, column)
         read = [column, "id"] if "id" in table.schema_arrow.names else [column]
         at_a_time = IMAGES_AT_A_TIME if holds_bytes else PATHS_AT_A_TIME
         number = 0
         for batch in table.iter_batches(at_a_time, columns=read):
             for row in batch.to_pylist():
-                value, where = row[column], f"{name}#{number}"
+                value, where, called = row[column], f"{name}#{number}", row.get("id")
                 number += 1
-                if holds_bytes:
-                    data = value["bytes"] if isinstance(value, dict) else value
-                    yield Item(_id(row.get("id"), where), where, name, data=data or b"")
-                else:
-                    yield _entry(fs, path, value, row.get("id"), where)
+                if not isinstance(value, list):
+                    yield _cell(fs, path, value, called, where, holds_bytes=holds_bytes)
+                    continue
+                for at, one in enumerate(value):
+                    each = None if called is None or called == "" else f"{called}[{at}]"
+                    there = f"{where}[{at}]"
+                    yield _cell(fs, path, one, each, there, holds_bytes=holds_bytes)
 
 
 def in_csv(fs: AbstractFileSystem, path: str) -> Iterator[Item]:
@@ -200,23 +260,109 @@ def printable(path: str) -> str:
 def image_column(path: str, schema: pa.Schema) -> tuple[str, bool]:
     """The column that holds a table's images, and whether it is their bytes or their paths.
 
-    Bytes are a column of binary, or Hugging Face's struct of `bytes` and `path`.
+    Bytes are a column of binary, or Hugging Face's struct of `bytes` and `path`; either may be in
+    lists.
 
     Raises:
         SourceError: it has no such column.
     """
-    for field in schema:
-        kind = field.type
+    kinds = {field.name: _of_each(field.type) for field in schema}
+    for name, kind in kinds.items():
         if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-            return field.name, True
-        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-            return field.name, True
-    return _path_column(path, schema.names), False
+            return name, True
+        if _is_bytes(kind):
+            return name, True
+    column = _path_column(path, schema.names)
+    kind = kinds[column]
+    text = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not (pa.types.is_string(text) or pa.types.is_large_string(text) or text == pa.string_view()):
+        raise SourceError(f"{path}: column {column} holds {schema.field(column).type}, no paths")
+    return column, False
+
+
+def in_lists(schema: pa.Schema) -> bool:
+    """Whether a table of images may have several in a row."""
+    column, _ = image_column("", schema)
+    kind = schema.field(column).type
+    return bool(_of_each(kind) != kind)
 
 
 def name_of(fs: AbstractFileSystem, path: str) -> str:
     """A file's path as people write it: absolute where it is local, else a URL."""
     return path if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
+
+
+def _of_each(kind: pa.DataType) -> pa.DataType:
+    """What a column holds, in lists or not."""
+    lists = pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list
+    return kind.value_type if any(is_list(kind) for is_list in lists) else kind
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
+
+
+def _is_image(name: str) -> bool:
+    return bool(IMAGE.search(name)) and not name.rpartition("/")[2].startswith(COMPANION)
+
+
+def _too_large() -> str:
+    return f"the file is larger than {MOST_BYTES} bytes"
+
+
+def _allowed(size: int) -> int:
+    if size > MOST_BYTES:
+        raise ItemError(_too_large())
+    return size
+
+
+def _check_inflation(path: str, metadata: pq.FileMetaData, column: str) -> None:
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for at in range(row_group.num_columns):
+            chunk = row_group.column(at)
+            inflated, stored = chunk.total_uncompressed_size, chunk.total_compressed_size
+            if (
+                chunk.path_in_schema.partition(".")[0] == column
+                and inflated > MOST_BYTES
+                and inflated > MOST_INFLATED * stored
+            ):
+                raise SourceError(f"{path} inflates from {stored} to {inflated} bytes: no images")
+
+
+class _Member(tarfile.TarInfo):
+    """A header of a tar shard; those that are read whole before their member are small."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        member = super().frombuf(buf, encoding, errors)
+        kinds = *tarfile.GNU_TYPES, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE
+        if member.type in kinds and member.size > MOST_HEADER_BYTES:
+            raise SourceError(f"a header in it has {member.size} bytes")
+        return member
+
+
+def _cell(
+    fs: AbstractFileSystem,
+    table: str,
+    value: Any,  # noqa: ANN401 - what a table holds
+    name: object,
+    where: str,
+    *,
+    holds_bytes: bool,
+) -> Item:
+    """An image of a table: bytes, `datasets`' struct of bytes or a path, or a path."""
+    if isinstance(value, dict):
+        if value["bytes"] is None and value.get("path"):
+            return _entry(fs, table, value["path"], name, where)
+        value = value["bytes"]
+    if holds_bytes:
+        return Item(_id(name, where), where, name_of(fs, table), data=value or b"")
+    return _entry(fs, table, value, name, where)
 
 
 def _path_column(path: str, names: Sequence[str]) -> str:
@@ -232,11 +378,19 @@ def _path_column(path: str, names: Sequence[str]) -> str:
 def _entry(
     fs: AbstractFileSystem, manifest: str, path: str | None, name: object, where: str
 ) -> Item:
-    """A manifest's line; relative paths are relative to the manifest."""
+    """A manifest's line; relative paths are relative to the manifest.
+
+    One on this machine may name any file and URL that its reader may read. One from elsewhere is
+    somebody else's: it names files of its own protocol, and none of this machine.
+    """
     if not path:
-        return Item(_id(name, where), where, "")
+        return Item(_id(name, where), where, "", fault="its line in the manifest names no file")
+    is_local = isinstance(fs, LocalFileSystem)
     if "://" not in path and not path.startswith("/"):
         path = name_of(fs, f"{manifest.rpartition('/')[0]}/{path}")
+    elif not is_local and path.partition("://")[0] not in fs.unstrip_protocol("").partition("://"):
+        fault = "a manifest that is not on this machine names images beside it only"
+        return Item(_id(name, printable(path)), printable(path), "", fault=fault)
     return file(path, name)
 
 

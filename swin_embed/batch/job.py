@@ -15,7 +15,7 @@ from swin_embed.batch.recipe import Recipe, Row
 from swin_embed.batch.sources import Source
 
 UNREADABLE_IN_A_ROW = 100
-"""As many files that cannot be read, one after the other, are a source that has gone."""
+"""As many files without an answer, one after the other, are a source that has gone."""
 
 
 class Engine(Protocol):
@@ -54,6 +54,9 @@ def write(
     """Write rows, a part at a time; yields what was written, after it was.
 
     The next part fills while one is written.
+
+    Raises:
+        SourceError: a source has gone; what came before is written.
     """
     number = collection.next_number()
 
@@ -63,28 +66,40 @@ def write(
         memory.give_back()
         return Outcome(part.num_rows, part.num_rows - part["error"].null_count)
 
+    gone: list[SourceError] = []
+
+    def until_gone() -> Iterator[Row]:
+        try:
+            yield from rows
+        except SourceError as error:
+            gone.append(error)
+
+    kept = until_gone()
     with ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
         writing: Future[Outcome] | None = None
-        while (part := recipe.table(rows, part_rows)).num_rows:
+        while (part := recipe.table(kept, part_rows)).num_rows:
             if writing is not None:
                 yield writing.result()
             writing = writer.submit(put, number, part)
             number += 1
         if writing is not None:
             yield writing.result()
+    if gone:
+        raise gone[0]
 
 
 def readable(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows, while their images can be read.
+    """The rows, while their source answers; a definite answer, such as 404, is one.
 
     Raises:
-        SourceError: a hundred in a row could not.
+        SourceError: a hundred in a row got none; they have their rows, so that the same job gets
+            further when it is started again.
     """
-    unreadable = 0
+    unanswered = 0
     for row in rows:
-        unreadable = unreadable + 1 if row.sha256 is None else 0
-        if unreadable == UNREADABLE_IN_A_ROW:
-            raise SourceError(
-                f"{unreadable} images in a row could not be read, last {row.path}: {row.error}"
-            )
         yield row
+        unanswered = unanswered + 1 if row.gone else 0
+        if unanswered == UNREADABLE_IN_A_ROW:
+            raise SourceError(
+                f"{unanswered} images in a row could not be read, last {row.path}: {row.error}"
+            )

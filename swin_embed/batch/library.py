@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from swin_embed.batch.collection import Collection
+from swin_embed.batch.collection import ERRORS, PART, Collection
 from swin_embed.batch.facts import is_file
 from swin_embed.batch.folder import Folder
 
@@ -40,7 +40,7 @@ def drop_changed(folder: Folder) -> None:
     """Take the rows of files that are gone, or are newer than their part, out of a local collection
     that is ours alone."""
     for name in folder.names():
-        if not (name.startswith("part-") and name.endswith(".parquet")):
+        if not (name.startswith((PART, ERRORS)) and name.endswith(".parquet")):
             continue
         file = Path(folder.path) / name
         table = pq.read_table(file)

@@ -85,11 +85,13 @@ class _Hashed:
         self.item = item
         self.held = len(item.data or b"")
         self.sha256: str | None = None
+        self._size: int | None = None
 
     def size(self) -> int:
-        return self.item.size()
+        self._size = self.item.size()
+        return self._size
 
     def read(self) -> bytes:
-        data = self.item.read()
+        data = self.item.read(self._size)
         self.sha256 = hashlib.sha256(data).hexdigest()
         return data

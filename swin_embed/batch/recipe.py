@@ -12,7 +12,7 @@ import pyarrow as pa
 from model_export.model_card import METADATA_KEY, ModelCard
 from service.errors import ImageTooLarge, InvalidImage
 from service.types import Vector
-from swin_embed.batch.errors import OutputError, reason
+from swin_embed.batch.errors import OutputError, is_definite, reason
 from swin_embed.batch.items import Item
 
 MADE_KEY = "swin_vectors"
@@ -28,7 +28,7 @@ NAMES = ("id", "path", "sha256", "width", "height", "error")
 class Row:
     """What became of an image: a vector, float32 `[dim]`, or an error.
 
-    An image without `sha256` could not be read.
+    An image without `sha256` could not be read; `gone` says that its source did not answer.
     """
 
     id: str
@@ -38,11 +38,13 @@ class Row:
     height: int | None = None
     vector: Vector | None = None
     error: str | None = None
+    gone: bool = False
 
     @classmethod
     def unreadable(cls, item: Item, error: Exception) -> Self:
         """Of an item whose bytes are not to be had."""
-        return cls(item.id, item.path, error=f"unreadable: {reason(error)}")
+        gone = not is_definite(error)
+        return cls(item.id, item.path, error=f"unreadable: {reason(error)}", gone=gone)
 
     def refused(self, error: InvalidImage | ImageTooLarge) -> Self:
         """The row of an image that the engine does not take."""

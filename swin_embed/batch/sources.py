@@ -12,7 +12,7 @@ from fsspec import AbstractFileSystem
 
 from swin_embed.batch import items
 from swin_embed.batch.errors import SourceError, reason
-from swin_embed.batch.items import Item, place
+from swin_embed.batch.items import Item, Tell, place
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Source:
     cheap to know."""
 
     name: str
-    items: Callable[[], Iterator[Item]]
+    items: Callable[[Tell], Iterator[Item]]
     count: Callable[[], int | None]
 
 
@@ -35,13 +35,19 @@ def find(names: Iterable[str]) -> list[Source]:
 
 
 def listing(sources: Iterable[Source], broken: list[str]) -> Iterator[Item]:
-    """What the sources list; one that cannot be read to its end is noted in `broken`, and the next
-    one has its turn."""
+    """What the sources list; one that cannot be read to its end, or has no image, is noted in
+    `broken`, and the next one has its turn."""
     for source in sources:
+        found = False
+        noted = len(broken)
         try:
-            yield from source.items()
+            for item in source.items(broken.append):
+                found = True
+                yield item
         except Exception as error:  # whatever its format or protocol raises
             broken.append(f"{source.name}: {reason(error)}")
+        if not found and len(broken) == noted:
+            broken.append(f"{source.name}: there is no image in it")
 
 
 def total(sources: Sequence[Source]) -> int | None:
@@ -60,7 +66,7 @@ def read(path: str) -> bytes:
         SourceError: it is not there any more.
         OSError, or what the file's own protocol raises: it cannot be read.
     """
-    table = re.fullmatch(r"(.*\.parquet)#\d+", path, re.IGNORECASE)
+    table = re.fullmatch(r"(.*\.parquet)#\d+(?:\[\d+\])?", path, re.IGNORECASE)
     shard = re.fullmatch(r"(.*\.(?:tar|tar\.gz|tgz))/.+", path, re.IGNORECASE)
     if table:
         found = items.in_table(*place(table[1]))
@@ -92,24 +98,27 @@ def _sources(name: str) -> Iterator[Source]:
 def _source(fs: AbstractFileSystem, path: str) -> Source:
     suffix = path.lower().rpartition(".")[2]
     if fs.isdir(path):
-        return _listed(path, lambda: items.in_folder(fs, path))
+        return _listed(path, lambda tell: items.in_folder(fs, path, tell))
     if not fs.exists(path):
         raise SourceError(f"{path} is neither a file nor a folder")
     if suffix in {"tar", "tgz"} or path.lower().endswith(".tar.gz"):
         if items.seekable(fs, path):
-            return _listed(path, lambda: items.in_tar(fs, path))
-        return Source(path, lambda: items.in_tar(fs, path), lambda: None)
+            return _listed(path, lambda _: items.in_tar(fs, path))
+        return Source(path, lambda _: items.in_tar(fs, path), lambda: None)
     if suffix == "parquet":
         with fs.open(path) as file, pq.ParquetFile(file) as table:
             rows = table.metadata.num_rows
-            items.image_column(path, table.schema_arrow)
-        return Source(path, lambda: items.in_table(fs, path), lambda: rows)
+            schema = table.schema_arrow
+            items.image_column(path, schema)
+        one_each = not items.in_lists(schema)
+        count = rows if one_each else None
+        return Source(path, lambda _: items.in_table(fs, path), lambda: count)
     if suffix in {"csv", "tsv"}:
-        return _listed(path, lambda: items.in_csv(fs, path))
+        return _listed(path, lambda _: items.in_csv(fs, path))
     if suffix in {"txt", "list"}:
-        return _listed(path, lambda: items.in_text(fs, path))
-    return _listed(path, lambda: iter([items.file(items.name_of(fs, path))]))
+        return _listed(path, lambda _: items.in_text(fs, path))
+    return _listed(path, lambda _: iter([items.file(items.name_of(fs, path))]))
 
 
-def _listed(name: str, listed: Callable[[], Iterator[Item]]) -> Source:
-    return Source(name, listed, lambda: sum(1 for _ in listed()))
+def _listed(name: str, listed: Callable[[Tell], Iterator[Item]]) -> Source:
+    return Source(name, listed, lambda: sum(1 for _ in listed(lambda _: None)))

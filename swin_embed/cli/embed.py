@@ -16,14 +16,18 @@ from model_export import console
 from service.settings import Settings
 from swin_embed.artifacts import Precision
 from swin_embed.batch import job
-from swin_embed.batch.collection import Collection, Format
+from swin_embed.batch.collection import ERRORS, Collection, Format
 from swin_embed.batch.local import Local
 from swin_embed.batch.recipe import Dtype, Recipe, Row
 from swin_embed.batch.sources import Source, find, total
+from swin_embed.batch.text import plain
 from swin_embed.cli import engine
 
 PART_ROWS = 1024
 """Rows of a part, unless somebody says."""
+
+FAILURES = 5
+"""Images with errors that are named at the end."""
 
 
 @dataclass
@@ -41,6 +45,7 @@ class Summary:
     seconds: float = 0
     images_per_s: float = 0
     broken_sources: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
 
 @click.command
@@ -127,6 +132,11 @@ def command(
         return console.INTERRUPTED
     for source in summary.broken_sources:
         console.complain(f"not read to its end: {source}")
+    for failure in summary.failures:
+        console.complain(plain(failure))
+    if summary.failed > len(summary.failures):
+        more = summary.failed - len(summary.failures)
+        console.complain(f"and {more} more: all are in {summary.output}/{ERRORS}*.parquet")
     click.echo(
         f"{summary.embedded} embedded, {summary.failed} with errors, {summary.skipped} there "
         f"already or named twice, {summary.images_per_s} images/s; {summary.output} has "
@@ -156,7 +166,7 @@ def into(
         _bar(found, summary.rows) as bar,
         closing(made_by.rows(found, collection, normalize=recipe.normalized)) as embedded,
     ):
-        rows = _watched(job.readable(embedded), bar)
+        rows = _watched(job.readable(embedded), bar, summary.failures)
         for part in job.write(rows, collection, recipe, form, part_rows):
             summary.embedded += part.rows - part.failed
             summary.failed += part.failed
@@ -194,10 +204,13 @@ def _bar(found: Sequence[Source], done: int) -> "Iterator[tqdm[None]]":
         yield bar
 
 
-def _watched(rows: Iterable[Row], bar: "tqdm[None]") -> Iterator[Row]:
+def _watched(rows: Iterable[Row], bar: "tqdm[None]", failures: list[str]) -> Iterator[Row]:
+    """The rows, with their progress shown; of those with errors the first are noted."""
     failed = 0
     for row in rows:
         failed += row.error is not None
+        if row.error is not None and len(failures) < FAILURES:
+            failures.append(f"{row.path}: {row.error}")
         bar.set_postfix(errors=failed, refresh=False)
         bar.update()
         yield row

@@ -97,7 +97,7 @@ def test_a_file_is_read_when_there_is_room_for_it(embedder, monkeypatch, submitt
     still_held = []
 
     class File(Item):
-        def read(self):
+        def read(self, size=None):
             still_held.extend(future for future in submitted if not future.done())
             return super().read()
 
@@ -112,7 +112,7 @@ def test_a_file_that_fails_gives_its_room_back(embedder, monkeypatch, tmp_path):
     (tmp_path / "a.png").write_bytes(encode(noise(32, 32)))
 
     class Gone(Item):
-        def read(self):
+        def read(self, size=None):
             raise OSError("gone")
 
     files = [kind("a", "a", str(tmp_path / "a.png")) for kind in (Gone, Gone, Item)]

@@ -53,7 +53,8 @@ def test_embeds_a_folder_and_tells_of_the_damaged_one(photos, tmp_path, swin_emb
         "rows": 12,
     }
     assert sorted(path.name for path in output.iterdir()) == [
-        f"part-{number:06}.parquet" for number in range(3)
+        "_errors-000000.parquet",
+        *(f"part-{number:06}.parquet" for number in range(3)),
     ]
     for row in rows(output):
         if row["error"] is None:
