@@ -176,10 +176,10 @@ lock: $(BIN)/uv ## resolve the dependencies of pyproject.toml anew
 	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls --extra batch --extra explore --extra heic --group dev -c requirements/serve.txt -o requirements/dev.txt
 	@$(PROJECT) --extra cpu --extra export --extra grpc --extra urls --extra batch --extra s3 --extra search --extra ray --group dev --group scale --group simulation -c requirements/dev.txt -o requirements/scale.txt
 	@$(PROJECT) --extra cpu --extra export --group training -c requirements/dev.txt -o requirements/training.txt
-	@$(PROJECT) --extra cpu --extra urls -c requirements/serve.txt -o requirements/cpu.txt
-	@$(PROJECT) --extra gpu --extra urls -c requirements/cpu.txt -o requirements/gpu.txt
+	@$(PROJECT) --extra onnxruntime --extra urls -c requirements/serve.txt -o requirements/cpu.txt
+	@$(PROJECT) --extra onnxruntime-gpu --extra urls -c requirements/cpu.txt -o requirements/gpu.txt
 	@$(COMPILE) --group clients -o requirements/clients.txt
-	@$(PROJECT) --extra cpu --extra urls --extra tracing -c requirements/cpu.txt -o requirements/tracing.txt
+	@$(PROJECT) --extra onnxruntime --extra urls --extra tracing -c requirements/cpu.txt -o requirements/tracing.txt
 	@$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
 
 clean: ## remove environments and artifacts

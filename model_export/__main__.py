@@ -160,12 +160,6 @@ def compare(left: Path, right: Path, images: Path | None) -> None:
     )
 
 
-@click.command
-def models() -> None:
-    """List the published models."""
-    click.echo(listing.table())
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     others = {"inspect": f"{__name__}:inspect", "compare": f"{__name__}:compare"}
     foreseen = (ExportError, OSError)

@@ -59,7 +59,8 @@ def run(
     except ModuleNotFoundError as error:
         from model_export import extras  # takes long to import, and is seldom needed
 
-        if (message := extras.missing(error, name)) is None:
+        what = " ".join([name, *given[:1]]) if isinstance(command, click.Group) else name
+        if (message := extras.missing(error, what)) is None:
             raise
         complain(message)
         return FAILED

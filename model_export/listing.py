@@ -1,5 +1,7 @@
 """The catalogue as a table."""
 
+import click
+
 from model_export.catalog import CATALOG, Entry
 from model_export.network.parameters import parameter_count
 
@@ -28,3 +30,9 @@ def _row(entry: Entry) -> tuple[str, ...]:
         entry.licence or "-",
         f"hf://{entry.repository}" if entry.repository else entry.elsewhere,
     )
+
+
+@click.command
+def command() -> None:
+    """List the published models."""
+    click.echo(table())

@@ -52,7 +52,7 @@ def command(as_json: bool, **given: Any) -> int:  # noqa: ANN401 - every setting
     if the service would start with these settings, else 1.
     """
     report = examine(**given)
-    click.echo(json.dumps(report, indent=2) if as_json else "\n".join(_lines(report)))
+    click.echo(page(report, as_json=as_json))
     return console.FAILED if report["problems"] else 0
 
 
@@ -84,6 +84,11 @@ def examine(**given: Any) -> dict[str, Any]:  # noqa: ANN401 - as many types as 
     except (ArtifactError, DeviceError) as error:
         report["problems"].append(str(error))
     return report
+
+
+def page(report: dict[str, Any], *, as_json: bool) -> str:
+    """A report as a page for people, or as JSON."""
+    return json.dumps(report, indent=2) if as_json else "\n".join(_lines(report))
 
 
 def versions() -> dict[str, str]:

@@ -36,7 +36,7 @@ COMMANDS = {
     "compare": Listed(
         "Models", "model_export.__main__:compare", "Say how far two artifacts are apart."
     ),
-    "models": Listed("Models", "model_export.__main__:models", "List the published models."),
+    "models": Listed("Models", "model_export.listing:command", "List the published models."),
     "embed": Listed(
         "Collections",
         "swin_embed.cli.embed:command",
@@ -53,7 +53,7 @@ COMMANDS = {
     ),
     "doctor": Listed(
         "This machine",
-        "service.doctor:command",
+        "swin_embed.cli.doctor:command",
         "Say what would be served here, or what is missing.",
     ),
     "tune": Listed("This machine", "service.tune:command", "Time layouts of threads on this CPU."),

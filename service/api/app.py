@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from model_export import extras
 from service.api import (
     admin,
     docs,
@@ -161,7 +162,7 @@ def _fetcher(settings: Settings) -> "Fetcher | None":
         from service.api.fetch import Fetcher
     except ImportError as error:
         raise StartError(
-            "SWIN_ALLOW_IMAGE_URLS needs the urls extra: pip install swin-embed[urls]"
+            f"SWIN_ALLOW_IMAGE_URLS needs the urls extra: {extras.how_to_install('urls')}"
         ) from error
     return Fetcher(settings)
 
@@ -171,6 +172,6 @@ async def _start_grpc(service: ServiceState) -> "grpc.aio.Server":
         from service.api import open_inference_grpc
     except ImportError as error:
         raise StartError(
-            "SWIN_GRPC_PORT needs the grpc extra: pip install swin-embed[grpc]"
+            f"SWIN_GRPC_PORT needs the grpc extra: {extras.how_to_install('grpc')}"
         ) from error
     return await open_inference_grpc.start(service)

@@ -180,10 +180,8 @@ class Collection:
 
 
 def _lancedb(path: str) -> Any:  # noqa: ANN401 - lancedb has no types
-    try:
-        import lancedb
-    except ImportError:
-        raise OutputError("lancedb is not installed: pip install 'swin-embed[search]'") from None
+    import lancedb
+
     return lancedb.connect(path)
 
 

@@ -30,5 +30,10 @@ def is_definite(error: Exception) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """An error in one line."""
+    """An error in one line; where a URL's protocol wants a package, what to install."""
+    if isinstance(error, ImportError) and isinstance(error.__cause__, ImportError):
+        from model_export import extras
+
+        if message := extras.missing(error.__cause__, "its protocol"):
+            return message
     return " ".join(str(error).split()) or type(error).__name__

@@ -12,7 +12,7 @@ from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from swin_embed.batch.errors import OutputError
+from swin_embed.batch.errors import OutputError, reason
 
 UNFINISHED = ".unfinished"
 
@@ -34,7 +34,7 @@ class Folder:
         try:
             fs, path = url_to_fs(url, use_listings_cache=False)
         except (ImportError, ValueError) as error:
-            raise OutputError(f"cannot use {url}: {error}") from error
+            raise OutputError(f"cannot use {url}: {reason(error)}") from error
         return cls(fs, path.rstrip("/"))
 
     @property

@@ -139,7 +139,8 @@ def difference(one: Recipe, other: Recipe) -> str:
     """Two recipes in words, with what tells them apart."""
     if one.digest != other.digest:
         return (
-            f"{one.card.name} ({one.digest[:12]}), not of {other.card.name} ({other.digest[:12]})"
+            f"{one.card.name} in {one.card.precision} ({one.digest[:12]}), not of "
+            f"{other.card.name} in {other.card.precision} ({other.digest[:12]})"
         )
     here, there = (recipe.card.preprocessing.color_profiles for recipe in (one, other))
     if here != there:

@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from service.types import Vector
 from swin_embed.batch.collection import Collection
-from swin_embed.batch.errors import OutputError
 
 TABLE = "vectors"
 
@@ -49,15 +48,11 @@ class Index:
         """The index of a collection, built where it is missing or the collection has changed.
 
         Raises:
-            OutputError: the collection holds nothing, or lancedb is not installed.
+            OutputError: the collection holds nothing.
         """
-        try:
-            import lancedb
-            from lancedb.index import IvfFlat
-        except ImportError:
-            raise OutputError(
-                "lancedb is not installed: pip install 'swin-embed[search]'"
-            ) from None
+        import lancedb
+        from lancedb.index import IvfFlat
+
         recipe = collection.made()
         rows, state = _state(collection)
         database = lancedb.connect(folder)
