@@ -29,6 +29,7 @@ COMMANDS = [
     for command in block.replace("\\\n", " ").splitlines()
 ]
 RUN_ELSEWHERE = {
+    "pip install '.[cpu]'": "tests/test_wheel.py installs the wheel into a clean environment",
     "pip install '.[cpu,batch,s3]'": "the locks install the same extras in every run of CI",
     "docker compose up --build": "needs a container engine, which CI has not",
 }
@@ -80,3 +81,18 @@ def test_the_exporter_takes_its_arguments(command):
 def test_the_command_takes_its_arguments(command):
     name, *arguments = shlex.split(command, comments=True)[1:]
     assert swin_embed.get_command(None, name).make_context(name, arguments)
+
+
+def test_the_python_that_needs_no_service(artifact, tmp_path, monkeypatch):
+    (code,) = (
+        block
+        for block in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+        if "Embedder" in block
+    )
+    for name in ("cat.jpg", "dog.png"):
+        (tmp_path / name).write_bytes(encode(noise(50, 40)))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("swin_embed.artifacts.find", lambda *_, **__: artifact)
+    found = {}
+    exec(code, found)  # noqa: S102 - our own words
+    assert found["vectors"].shape == (2, 128)

@@ -23,7 +23,7 @@ def without(tmp_path):
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=SOON,
+            timeout=4 * SOON,
         )
 
     return run
@@ -63,6 +63,6 @@ def test_python_is_told_too(tmp_path):
         env=os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"},
         capture_output=True,
         text=True,
-        timeout=SOON,
+        timeout=4 * SOON,
     )
     assert "swin_embed.Embedder needs onnxruntime, which is not installed: pip" in done.stderr
