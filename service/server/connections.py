@@ -1,6 +1,7 @@
 """HTTP/1.1 connections held to limits: how many, how slow, and how large the head of a request."""
 
 import asyncio
+import socket
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -26,6 +27,12 @@ MAX_HEAD_BYTES = 64 * 1024
 
 PROBE_S = 1.0
 """How long a connection in the reserve has to ask for a probe."""
+
+ASK_S = 1.0
+"""How long after its client sends no more an answer may take before we ask whether it reads."""
+
+TCP_CLOSE = 7
+"""The state of a connection that was reset, as Linux numbers it in TCP_INFO."""
 
 LINGER_S = 5.0
 """How long a client may go on sending after its answer. Closing earlier would reset the connection
@@ -119,7 +126,24 @@ class Connection(HttpToolsProtocol):
         self._awaiting_head = False
         self._stop_timer()
         self.cycle.keep_alive = False
+        self._timer = self.loop.call_later(ASK_S, self._ask_whether_client_reads)
         return True
+
+    def _ask_whether_client_reads(self) -> None:
+        """Tell a client that sends no more from one that left, by an interim response.
+
+        TCP shows the difference only once something is written: a client that left answers with a
+        reset. Others skip the response, as RFC 9110 (15.2) has every HTTP/1.1 client do.
+        """
+        if self.cycle.response_started or self.scope["http_version"] != "1.1":
+            return
+        self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._timer = self.loop.call_later(ASK_S, self._end_if_reset)
+
+    def _end_if_reset(self) -> None:
+        connection = self.transport.get_extra_info("socket")
+        if connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE:
+            self.transport.abort()
 
     def resume_writing(self) -> None:
         super().resume_writing()
