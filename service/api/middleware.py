@@ -13,7 +13,7 @@ from service.api import errors
 from service.api.request_log import log_request, trace_attributes
 from service.api.state import KEY, RequestState, request_state, service_state
 from service.engine.memory_budget import Charge
-from service.errors import NotReady, RequestTooLarge, UnsupportedMediaType
+from service.errors import NotReady, RequestTooLarge
 from service.observability import traces
 from service.observability.metrics import Metrics
 
@@ -116,8 +116,8 @@ class BodyLimit:
     """Ends a request whose body grows over `limit` bytes, declared or not, while it arrives.
 
     What has arrived is charged to the memory budget until the request is answered; a body that does
-    not fit in it is refused before it is kept. One that is compressed is not read: its length would
-    bound nothing.
+    not fit in it is refused before it is kept. What a compressed one inflates to, `compression`
+    bounds.
     """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
@@ -129,7 +129,6 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         declared = int(_header(scope, b"content-length") or 0)
-        coding = _header(scope, b"content-encoding").decode("latin-1").lower()
         state = request_state(scope)
         budget = service_state(scope).budget
         charge = state.charge = Charge(budget)
@@ -139,10 +138,6 @@ class BodyLimit:
                 raise RequestTooLarge(f"the request body may have at most {self._limit} bytes")
 
         async def counted() -> Message:
-            if coding not in {"", "identity"}:
-                raise UnsupportedMediaType(
-                    "send the body without Content-Encoding: images are compressed already"
-                )
             check(declared)
             budget.check(declared - state.received)
             message = await receive()

@@ -7,17 +7,22 @@ counted before.
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import msgspec
 from fastapi import Request
 
-from service.errors import InvalidRequest, UnsupportedMediaType
+from service.api.compression import Inflater, coding
+from service.api.state import request_state, service_state
+from service.errors import InvalidRequest, RequestTooLarge, UnsupportedMediaType
 
 INLINE_BYTES = 32 * 1024
 """The longest text that is parsed on the event loop."""
+
+PIECE_BYTES = 512 * 1024
+"""The most of a compressed body that is inflated before it is counted."""
 
 MAX_TOKENS = 2_000_000
 """Commas, brackets and escapes: what a parser stops at. It reads some 50 million a second, in one
@@ -40,8 +45,46 @@ async def parse(size: int, function: Callable[..., T], *arguments: object) -> T:
 
 
 async def read_body(request: Request) -> bytes:
-    """A request's body, which the request does not keep as `Request.body` would."""
-    return b"".join([chunk async for chunk in request.stream()])
+    """A request's body, inflated if need be, which the request does not keep as `Request.body`.
+
+    Raises:
+        ServiceError: see `_inflated`.
+    """
+    name = coding(request)
+    pieces = _inflated(request, name) if name else request.stream()
+    return b"".join([piece async for piece in pieces])
+
+
+async def _inflated(request: Request, name: str) -> AsyncIterator[bytes]:
+    """A compressed body in pieces, which count as if they had arrived.
+
+    They count against `SWIN_MAX_REQUEST_BYTES`, and in the memory budget until the request is
+    answered.
+
+    Raises:
+        UnsupportedMediaType: its coding is not read here.
+        InvalidRequest: it is damaged or not whole.
+        RequestTooLarge: it inflates to more than a request may have.
+        QueueFull: there is no memory for it now.
+    """
+    inflater = Inflater(name)
+    limit = service_state(request).settings.max_request_bytes
+    charge = request_state(request).charge
+    length = 0
+    async for data in request.stream():
+        inflater.add(data)
+        more = bool(data)
+        while more:
+            most = PIECE_BYTES if length else INLINE_BYTES
+            piece = await parse(max(len(inflater.rest), most), inflater.inflate, most)
+            length += len(piece)
+            if length > limit:
+                raise RequestTooLarge(f"the request body inflates to more than {limit} bytes")
+            if charge is not None:
+                charge.add(len(piece))
+            yield piece
+            more = len(piece) == most
+    inflater.end()
 
 
 async def read_json(request: Request, decoder: msgspec.json.Decoder[T]) -> T:

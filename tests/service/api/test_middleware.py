@@ -37,20 +37,6 @@ def test_an_unfit_id_is_replaced(client, hostile):
     assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-Id"])
 
 
-JSON = "application/json"
-DOORS = {"/embed": "image/jpeg", "/v1/embeddings": JSON, "/v2/models/any/infer": JSON}
-
-
-@pytest.mark.parametrize(("path", "media_type"), DOORS.items())
-def test_a_compressed_body_is_refused_unread(client, path, media_type):
-    headers = {"Content-Type": media_type}
-    answer = client.post(path, content=b"x", headers=headers | {"Content-Encoding": "GZIP"})
-    assert answer.status_code == 415
-    assert "Content-Encoding" in answer.text
-    plain = client.post(path, content=b"x", headers=headers | {"Content-Encoding": "identity"})
-    assert "Content-Encoding" not in plain.text
-
-
 def test_a_request_that_is_cancelled_is_no_bug():
     """What is raised, the server would log with all its traceback."""
 
