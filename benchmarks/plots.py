@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from benchmarks.measurements import BUSY
 
 FEW, MANY = "1", "32"
@@ -30,6 +28,8 @@ def gains(models: Mapping[str, Any], output: Path) -> None:
     names = [name for name, _ in rows]
     colours = ["C0" if name.startswith(ours) else "silver" for name in names]
     places = range(len(rows))
+    from matplotlib.figure import Figure  # tests import this module without it
+
     figure = Figure(figsize=(12, 0.42 * len(rows) + 1.2), layout="constrained")
     rate, memory = figure.subplots(1, 2, sharey=True)
     for clients, shift, alpha in ((FEW, -0.2, 0.55), (MANY, 0.2, 1.0)):
@@ -51,6 +51,8 @@ def gains(models: Mapping[str, Any], output: Path) -> None:
 
 def draw(models: Mapping[str, Any], output: Path) -> None:
     """Draw a row of panels for each model: images/s, share of the ceiling, p99 in milliseconds."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(13, 4 * len(models) + 1), layout="constrained")
     rows = figure.subplots(len(models), 3, squeeze=False)
     names = list(dict.fromkeys(name for one in models.values() for name in one["servers"]))
