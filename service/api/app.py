@@ -21,6 +21,7 @@ from service.api import (
     open_inference,
     openapi,
     playground,
+    triton,
 )
 from service.api.auth import authorise
 from service.api.middleware import BodyLimit, HeadAsGet, RequestLog, ShutdownResponse
@@ -128,7 +129,7 @@ def _add_doors(app: FastAPI, settings: Settings) -> None:
     guard = [Depends(authorise)] if settings.api_keys else []
     router = APIRouter()
     embeddings.add_doors(router)
-    for one in (embed.router, router, open_inference.router, models.router):
+    for one in (embed.router, router, triton.router, open_inference.router, models.router):
         app.include_router(one, dependencies=guard)
     app.include_router(metrics.router, dependencies=guard if settings.protect_metrics else [])
     if settings.admin:

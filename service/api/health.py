@@ -31,3 +31,20 @@ async def ready(request: Request) -> Response:
         phase = lifecycle.phase.value
         raise NotReady(f"the service is {phase} and cannot take requests", retry_after_s=1)
     return JSONResponse({"ready": True})
+
+
+@router.get("/.well-known/live", tags=["health"], summary="The same for Weaviate", status_code=204)
+async def weaviate_live() -> None:
+    """204 as long as the process answers."""
+
+
+@router.get(
+    "/.well-known/ready",
+    tags=["health"],
+    summary="The same for Weaviate",
+    status_code=204,
+    responses=error_responses([NotReady]),
+)
+async def weaviate_ready(request: Request) -> None:
+    """204 where `/health/ready` has 200."""
+    await ready(request)

@@ -67,6 +67,16 @@ async def model(request: Request, name: Name) -> dict[str, Any]:
     return _described(served)
 
 
+@router.get(
+    "/meta",
+    summary="What is served, for Weaviate",
+    responses={200: {"model": Model}, **error_responses([NotReady])},
+)
+async def meta(request: Request) -> dict[str, Any]:
+    """The same model object alone."""
+    return _described(service_state(request).lifecycle.embedder.model)
+
+
 def is_served(name: str, card: ModelCard, settings: Settings) -> bool:
     """Whether a name is the served model's, one of its aliases, or a generic one."""
     return name == card.name or name in settings.model_aliases or name in GENERIC

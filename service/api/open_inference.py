@@ -96,7 +96,7 @@ async def server_metadata() -> ServerMetadata:
 )
 async def model_metadata(request: Request, name: Name) -> ModelMetadata:
     """Inputs and outputs with their datatypes and shapes."""
-    card = _embedder(request, name).card
+    card = embedder(request, name).card
     return ModelMetadata(
         name=card.name,
         versions=[tensors.VERSION],
@@ -115,7 +115,7 @@ async def model_metadata(request: Request, name: Name) -> ModelMetadata:
 )
 async def model_ready(request: Request, name: Name) -> Response:
     """200 while the engine makes progress, else 503."""
-    _embedder(request, name)
+    embedder(request, name)
     await health.ready(request)
     return JSONResponse({"name": name, "ready": True})
 
@@ -179,14 +179,14 @@ async def infer(request: Request, name: Name) -> Response:
     service.lifecycle.embedder.check_room()
     asked, given = await _parse(request)
     parameters = asked.parameters or InferParameters()
-    embedder = _embedder(request, name)
-    card = embedder.card
+    served = embedder(request, name)
+    card = served.card
     outputs = asked.outputs or []
     tensors.check_outputs([output.name for output in outputs])
     binary = _wants_binary(parameters, outputs)
     uploads = tensors.uploads(given, card)
     timeout_s = tensors.timeout_s(left_s(request), parameters.timeout)
-    answers = await embed_all(service, state, embedder, uploads, timeout_s)
+    answers = await embed_all(service, state, served, uploads, timeout_s)
     with encoding(service, state):
         vectors = rows(answers, normalize=parameters.normalize is not False).array
         output: dict[str, object] = {"name": EMBEDDING, "datatype": "FP32", "shape": vectors.shape}
@@ -208,13 +208,17 @@ async def infer(request: Request, name: Name) -> Response:
     return Response(body + vectors.tobytes(), 200, headers, "application/octet-stream")
 
 
-def _embedder(request: Request, name: str) -> Embedder:
+def embedder(request: Request, name: str) -> Embedder:
+    """What serves the model and the version that a request's path names.
+
+    Raises:
+        ModelNotFound: they are not those that are served.
+    """
     service = service_state(request)
-    embedder = service.lifecycle.embedder
-    tensors.check_model(
-        embedder.card, service.settings, name, request.path_params.get("version", "")
-    )
-    return embedder
+    served = service.lifecycle.embedder
+    version = request.path_params.get("version", "")
+    tensors.check_model(served.card, service.settings, name, version)
+    return served
 
 
 async def _parse(request: Request) -> tuple[InferRequest, list[Tensor]]:

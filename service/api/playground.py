@@ -6,7 +6,9 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
+
+from service.api.accept import accepted, best
 
 router = APIRouter(tags=["playground"], include_in_schema=False)
 
@@ -26,6 +28,7 @@ HEADERS = {
         "form-action 'none'; frame-ancestors 'none'"
     ),
     "Referrer-Policy": "no-referrer",
+    "Vary": "Accept",  # see `page`
     "X-Content-Type-Options": "nosniff",
 }
 
@@ -54,7 +57,9 @@ FILES = read_files(FOLDER)
 
 @router.get("/")
 async def page(request: Request) -> Response:
-    """The page."""
+    """The page; where JSON is asked for, what KServe's protocol V1 has there."""
+    if best(accepted(request), ("text/html", "application/json")) == "application/json":
+        return JSONResponse({"status": "alive"}, headers={"Vary": "Accept"})
     return answer(request, FILES.get("index.html"))
 
 

@@ -151,3 +151,12 @@ def test_openmetrics_on_request(client):
     families = {family.name: family for family in text_string_to_metric_families(answer.text)}
     warmth = {sample.name for sample in families["swin_image_warmth"].samples}
     assert warmth == {"swin_image_warmth_bucket"}
+
+
+def test_weaviate_s_probes_have_no_body(client):
+    for name in ("live", "ready"):
+        answer = client.get(f"/.well-known/{name}")
+        assert (answer.status_code, answer.content) == (204, b"")
+    client.app.state.service.lifecycle.drain()
+    assert client.get("/.well-known/live").status_code == 204
+    assert client.get("/.well-known/ready").status_code == 503

@@ -84,3 +84,7 @@ def test_openapi_s_examples_run(client):
                 }
                 answer = client.request(method, path.format(**given), json=example["value"])
                 assert answer.status_code == 200, answer.text
+
+
+def test_weaviate_s_meta_is_the_model(client):
+    assert client.get("/meta").json() == client.get("/v1/models").json()["data"][0]

@@ -93,3 +93,12 @@ def test_it_is_counted_as_one_door(client):
     client.get("/playground/page.js")
     lines = client.get("/metrics").text.splitlines()
     assert 'swin_requests_total{door="playground",method="GET",status="200"} 2.0' in lines
+
+
+def test_who_asks_for_json_gets_kserve_s_answer(client):
+    answer = client.get("/", headers={"Accept": "application/json"})
+    assert answer.json() == {"status": "alive"}
+    assert answer.headers["Vary"] == "Accept"
+    browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    for header in (browser, "*/*"):
+        assert client.get("/", headers={"Accept": header}).text.startswith("<!")
