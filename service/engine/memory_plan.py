@@ -39,8 +39,6 @@ LEAST_REQUESTS = 4
 
 LEAST_PIXELS = 1_000_000
 
-CGROUP = Path("/sys/fs/cgroup")
-
 logger = logging.getLogger(__name__)
 
 
@@ -132,7 +130,7 @@ def decode_bytes(settings: Settings) -> int:
 
 
 def usable_memory(
-    cgroup: Path = CGROUP, membership: Path = Path("/proc/self/cgroup")
+    cgroup: Path = resources.CGROUP, membership: Path = resources.MEMBERSHIP
 ) -> tuple[int, int]:
     """Bytes that the process may take, and what it takes of them by itself.
 
@@ -149,21 +147,11 @@ def usable_memory(
 
 
 def _cgroup_limits(cgroup: Path, membership: Path) -> Iterator[int]:
-    """Version 2 has `memory.max` in each group, version 1 `memory.limit_in_bytes` below `memory`.
-
-    A container sees its own group as the root; a service of systemd is in a group within others.
-    """
-    groups = {"", "memory"}
-    with contextlib.suppress(OSError):
-        for line in membership.read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers in {"", "memory"}:
-                inner = Path(controllers, path.lstrip("/"))
-                groups |= {str(group) for group in (inner, *inner.parents)}
-    for group in groups:
+    """Version 2 has `memory.max` in each group, version 1 `memory.limit_in_bytes`."""
+    for group in resources.control_groups("memory", cgroup, membership):
         for name in ("memory.max", "memory.limit_in_bytes"):
             with contextlib.suppress(OSError, ValueError):  # not there, or "max"
-                yield int((cgroup / group / name).read_text())
+                yield int((group / name).read_text())
 
 
 def _size(model: Path | None) -> int:

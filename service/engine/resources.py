@@ -1,5 +1,6 @@
 """What this process may use, and how a device's share of it is laid out in streams and threads."""
 
+import contextlib
 import math
 import os
 from collections.abc import Sequence
@@ -14,17 +15,46 @@ from service.settings import Settings
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def cgroup_cpu_quota(cgroup: Path = CGROUP) -> float | None:
-    """CPUs that the control group may use, as a fraction, or None where there is no limit.
+MEMBERSHIP = Path("/proc/self/cgroup")
+"""Where a process reads which control groups it is in."""
 
-    Version 2 keeps "quota period" in microseconds in `cpu.max`, version 1 two files under `cpu/`.
+
+def control_groups(
+    controller: str, cgroup: Path = CGROUP, membership: Path = MEMBERSHIP
+) -> list[Path]:
+    """The folders of the groups whose limits count: the process's own and those around it.
+
+    Version 2 has one tree for all controllers, version 1 one for each, below its name. A container
+    sees its own group as the root; a service of systemd is in a group within others.
     """
+    groups = {cgroup, cgroup / controller}
+    with contextlib.suppress(OSError):
+        for line in membership.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if not controllers or controller in controllers.split(","):
+                inner = Path(path.lstrip("/"))
+                root = cgroup / controller if controllers else cgroup
+                groups |= {root / group for group in (inner, *inner.parents)}
+    return sorted(groups)
+
+
+def cgroup_cpu_quota(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> float | None:
+    """CPUs that the process may use, as a fraction, or None where there is no limit.
+
+    The least of its control group's quota and of those around it.
+    """
+    quotas = [_quota(group) for group in control_groups("cpu", cgroup, membership)]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _quota(group: Path) -> float | None:
+    """Version 2 has "quota period" in microseconds in `cpu.max`, version 1 two files."""
     try:
-        quota, period = (cgroup / "cpu.max").read_text().split()
+        quota, period = (group / "cpu.max").read_text().split()
     except (OSError, ValueError):
         try:
-            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (cgroup / "cpu/cpu.cfs_period_us").read_text().strip()
+            quota = (group / "cpu.cfs_quota_us").read_text().strip()
+            period = (group / "cpu.cfs_period_us").read_text().strip()
         except OSError:
             return None
     if quota in {"max", "-1"}:
@@ -32,13 +62,13 @@ def cgroup_cpu_quota(cgroup: Path = CGROUP) -> float | None:
     return int(quota) / int(period)
 
 
-def usable_cores(cgroup: Path = CGROUP) -> int:
-    """Cores this process may use: its affinity mask, capped by the control group's quota.
+def usable_cores(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> int:
+    """Cores this process may use: its affinity mask, capped by the quotas of its control groups.
 
     A quota of 1.5 gives 1: two busy threads under it would be throttled in turn.
     """
     cores = len(os.sched_getaffinity(0))
-    quota = cgroup_cpu_quota(cgroup)
+    quota = cgroup_cpu_quota(cgroup, membership)
     return cores if quota is None else max(1, min(cores, math.floor(quota)))
 
 

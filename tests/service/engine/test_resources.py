@@ -24,6 +24,35 @@ def test_cgroup_quota(tmp_path, files, quota):
     assert cgroup_cpu_quota(tmp_path) == quota
 
 
+def test_the_least_quota_of_nested_groups_counts(tmp_path):
+    inner = tmp_path / "cgroup" / "system.slice" / "swin.service"
+    inner.mkdir(parents=True)
+    membership = tmp_path / "membership"
+    membership.write_text("0::/system.slice/swin.service\n")
+
+    def quota() -> float | None:
+        return cgroup_cpu_quota(tmp_path / "cgroup", membership)
+
+    assert quota() is None
+    (inner / "cpu.max").write_text("max 100000\n")
+    assert quota() is None
+    (inner.parent / "cpu.max").write_text("300000 100000\n")
+    assert quota() == 3
+    (inner / "cpu.max").write_text("150000 100000\n")
+    assert quota() == 1.5
+
+
+@pytest.mark.parametrize("controllers", ["cpu", "cpu,cpuacct", "cpuacct,cpu"])
+def test_a_nested_quota_of_version_1_counts(tmp_path, controllers):
+    group = tmp_path / "cpu" / "docker" / "abc"
+    group.mkdir(parents=True)
+    membership = tmp_path / "membership"
+    membership.write_text(f"5:{controllers}:/docker/abc\n4:memory:/other\n3:cpuset:/third\n")
+    (group.parent / "cpu.cfs_quota_us").write_text("250000\n")
+    (group.parent / "cpu.cfs_period_us").write_text("100000\n")
+    assert cgroup_cpu_quota(tmp_path, membership) == 2.5
+
+
 @pytest.mark.parametrize(("quota", "cores"), [("50000", 1), ("150000", 1), ("250000", 2)])
 def test_usable_cores_round_the_quota_down(tmp_path, monkeypatch, quota, cores):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
