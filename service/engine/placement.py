@@ -59,6 +59,11 @@ def load(settings: Settings, *, lone_runs: bool = True) -> Placement:
         *(title(loaded), ", ".join(chosen)),
         *(plan.streams, plan.threads_per_stream, plan.lone_threads, plan.max_batch_size),
     )
+    if not on_gpu and card.precision == "fp32":
+        logger.info(
+            "in int8 this model takes 0.6 of the time on a CPU, and a quarter of the memory for "
+            "its weights: serve it with --precision int8, or export it so"
+        )
     if not card.pretrained:
         logger.warning(
             "these weights are UNTRAINED (%s): vectors have the right shape and cost, but "

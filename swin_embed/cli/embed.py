@@ -1,4 +1,4 @@
-"""`swin-embed embed SOURCE... --output DIR`: embed collections of images."""
+"""`swin-embed embed SOURCE... [--output DIR]`: embed collections of images."""
 
 import json
 import sys
@@ -50,7 +50,13 @@ class Summary:
 
 @click.command
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
-@click.option("--output", required=True, metavar="DIR", help="folder or URL to write to")
+@click.option(
+    "--output",
+    default="vectors",
+    show_default=True,
+    metavar="DIR",
+    help="folder or URL to write to",
+)
 @engine.options
 @engine.precision
 @click.option(
