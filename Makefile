@@ -28,7 +28,7 @@ serve: $(VENV)/.serve ## serve a model, the default or NAME=swin_tiny_patch4_win
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test: $(VENV)/.dev ## run the tests but the long ones, in a few minutes
-	@$(PYTEST) -m "not slow"
+	@$(PYTEST) -m "not slow and not torch"
 
 test-all: $(VENV)/.dev ## run every test, as CI does; lists what was skipped
 	@$(PYTEST) --known-skips

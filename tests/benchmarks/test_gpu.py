@@ -2,9 +2,13 @@
 
 import re
 
+import pytest
+
 from benchmarks.gpu import Setup, measure
 from benchmarks.peak import peak
 from tests.support.small_model import SMALL_MODEL
+
+pytestmark = pytest.mark.slow
 
 
 def test_one_command_measures_every_row(tmp_path):

@@ -78,6 +78,7 @@ def test_overlays_need_no_operator(rendered):
     assert not {resource["kind"] for resource in rendered} & OPERATORS.keys()
 
 
+@pytest.mark.slow
 def test_every_component_fits_its_schema(everything):
     for resource in everything:
         fit(resource)

@@ -1,14 +1,11 @@
 """Checkpoint to artifact: what the file says about itself, and that it is whole or not there."""
 
-import tomllib
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
-import model_export
 from model_export.checkpoints.seeded import seeded
 from model_export.errors import VerificationError
 from model_export.export import export
@@ -67,8 +64,3 @@ def test_what_fails_verification_leaves_no_trace(checkpoint, tmp_path):
         export(SMALL_MODEL, replace(checkpoint, tensors=broken), path)
     assert path.read_bytes() == b"the previous one"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_the_exporters_version_is_the_projects():
-    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-    assert model_export.__version__ == project["version"]

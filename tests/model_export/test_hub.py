@@ -22,6 +22,8 @@ from model_export.errors import CheckpointError
 from model_export.model_card import METADATA_KEY, ModelCard
 from tests.support import layouts
 
+pytestmark = pytest.mark.slow
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = "someone/swin"
 WEIGHTS = save(layouts.timm(seeded(NANO.architecture).tensors))

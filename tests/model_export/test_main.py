@@ -75,7 +75,8 @@ def test_an_output_that_cannot_be_written_is_named_before_any_work(
 
 def test_a_checkpoint_alone_is_recognised(tmp_path, capsys):
     tensors = seeded(NANO.architecture).tensors
-    tensors = tensors | {"head.weight": np.zeros((10, 256), np.float32)}
+    head = {"head.weight": np.zeros((10, 256), np.float32), "head.bias": np.zeros(10, np.float32)}
+    tensors = tensors | head
     checkpoint = tmp_path / "mine.safetensors"
     save_file(layouts.transformers(tensors), checkpoint)
     assert main([str(checkpoint), "--output", str(tmp_path / "nano.onnx")]) == 0
@@ -86,7 +87,8 @@ def test_a_checkpoint_alone_is_recognised(tmp_path, capsys):
 
 def test_an_artifact_with_feature_maps_and_logits_serves_too(tmp_path, capsys):
     tensors = seeded(NANO.architecture).tensors
-    tensors = tensors | {"head.weight": np.eye(10, 256, dtype=np.float32)}
+    head = {"head.weight": np.eye(10, 256, dtype=np.float32), "head.bias": np.zeros(10, np.float32)}
+    tensors = tensors | head
     save_file(layouts.timm(tensors), tmp_path / "mine.safetensors")
     arguments = [str(tmp_path / "mine.safetensors"), "--features", "--logits"]
     assert main([*arguments, "--output", str(tmp_path / "nano.onnx")]) == 0

@@ -39,7 +39,12 @@ def waiting(serve, monkeypatch):
     client = serve(streams=1, request_timeout_s=20)
     gate = threading.Event()
     run = Model.run
-    monkeypatch.setattr(Model, "run", lambda *arguments: gate.wait(20) and run(*arguments))
+
+    def held(*arguments, **gear):
+        gate.wait(20)
+        return run(*arguments, **gear)
+
+    monkeypatch.setattr(Model, "run", held)
     yield client, gate
     gate.set()
 

@@ -40,10 +40,10 @@ def broken(client, monkeypatch):
     run = Model.run
     client.fails = True
 
-    def flaky(*arguments):
+    def flaky(*arguments, **gear):
         if client.fails:
             raise RuntimeError("out of memory")
-        return run(*arguments)
+        return run(*arguments, **gear)
 
     monkeypatch.setattr(Model, "run", flaky)
     return client
@@ -118,9 +118,9 @@ def test_images_that_wait_are_the_queues_depth_and_refused_ones_are_counted(serv
     client = serve(streams=1, max_queue_size=3, max_images_per_request=3)
     gate, run = threading.Event(), Model.run
 
-    def held(*arguments):
+    def held(*arguments, **gear):
         gate.wait()
-        return run(*arguments)
+        return run(*arguments, **gear)
 
     monkeypatch.setattr(Model, "run", held)
     image = encode(noise(9, 9))

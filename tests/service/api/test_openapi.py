@@ -5,12 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.process import ROOT, running
 
 CLI = Path(sys.executable).with_name("schemathesis")
 HOOKS = {"SCHEMATHESIS_HOOKS": "tests.support.image_strategies", "PYTHONPATH": str(ROOT)}
 
 
+@pytest.mark.slow
 def test_the_doors_keep_to_their_description(artifact, tmp_path):
     with running(model=artifact) as (_, address):
         done = subprocess.run(

@@ -10,6 +10,8 @@ from service.images.preprocess import thumbnail
 from tests.support.browser import CHROMIUM, DRIVER, chromium, painted
 from tests.support.pictures import pictures
 
+pytestmark = pytest.mark.slow
+
 TYPES = {"JPEG": "jpeg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "AVIF": "avif"}
 TYPES |= {"ICO": "x-icon", "CUR": "x-icon"}
 SAME = 2

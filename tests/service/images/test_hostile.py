@@ -34,6 +34,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Pillow warns of some of the files that are made here
 def test_the_server_survives_and_keeps_its_vectors(artifact):
     with running(model=artifact) as (process, address):

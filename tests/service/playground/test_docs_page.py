@@ -7,9 +7,12 @@ from selenium.webdriver.support.wait import WebDriverWait
 from tests.support.browser import CHROMIUM, DRIVER, chromium
 from tests.support.process import SOON, running
 
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver"
+    ),
+]
 
 
 def test_the_policy_stops_nothing_of_the_page(artifact):

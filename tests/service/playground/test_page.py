@@ -21,9 +21,12 @@ from tests.support.browser import CHROMIUM, DRIVER, Page, chromium
 from tests.support.images import encode, noise, photos
 from tests.support.process import SOON, running
 
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

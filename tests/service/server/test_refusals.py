@@ -13,6 +13,7 @@ import pytest
 from service.api.app import create_app
 from service.server.server import Server
 from service.settings import Settings
+from tests.support.eventually import eventually
 from tests.support.images import jpeg
 from tests.support.process import SOON
 
@@ -116,8 +117,10 @@ def test_a_full_queue_s_answer(service, monkeypatch, caplog, path, door):
     assert count(service, "swin_rejected_total", reason="queue_full") == 1
     assert count(service, "swin_images_total", outcome="refused") == 1
     assert count(service, "swin_requests_in_flight") == 0
+    eventually(lambda: any(hasattr(record, "fields") for record in caplog.records))
     (line,) = (record.fields for record in caplog.records if hasattr(record, "fields"))
-    assert (line["request_id"], line["door"], line["status"]) == ("mine", door, 429)
+    told = (line["http.request.id"], line["http.response.status_code"], line["error.code"])
+    assert told == ("mine", 429, "queue_full")
 
 
 def test_a_connection_goes_on_after_a_refusal(service, monkeypatch):

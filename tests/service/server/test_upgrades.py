@@ -11,6 +11,8 @@ from tests.service.server.test_connections import answer, connect
 from tests.service.test_main import running
 from tests.support.images import encode, noise
 
+pytestmark = pytest.mark.slow
+
 IMAGE = encode(noise(8, 8))
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 OFFERS = {

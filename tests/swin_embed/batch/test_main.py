@@ -132,6 +132,7 @@ def test_a_mistake_is_a_line(photos, tmp_path, artifact, capsys, monkeypatch):
     assert f"error: {part} cannot be used: " in told
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_where_it_was(artifact, tmp_path, expected):
     photos, output = tmp_path / "photos", tmp_path / "out"
     photos.mkdir()

@@ -3,6 +3,8 @@ import pytest
 
 from swin_embed.explore.arrangement import Arrangement, cluster, components, compute, fitted
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def vectors():

@@ -13,9 +13,12 @@ from selenium.webdriver.common.keys import Keys
 from tests.support.browser import CHROMIUM, DRIVER, Page, chromium
 from tests.support.process import ROOT
 
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

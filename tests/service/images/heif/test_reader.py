@@ -176,6 +176,7 @@ def test_cut_anywhere_it_is_refused(number):
             embeddable(data[:where])
 
 
+@pytest.mark.slow
 @needs_pillow_heif
 @pytest.mark.parametrize("number", range(2))
 def test_a_wrong_byte_anywhere_is_survived(number):
