@@ -60,6 +60,15 @@ def url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def duplicate(listener: socket.socket) -> socket.socket:
+    """Another socket object for the same listening socket.
+
+    `socket.dup` would make it blocking for a moment, for every process that shares it. One that is
+    just about to accept a connection that another has taken would then hang until the next comes.
+    """
+    return socket.socket(fileno=os.dup(listener.fileno()))
+
+
 def drop_new_connections(descriptor: int) -> None:
     """Have the kernel drop new connections, while those it has made can still be accepted.
 

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable
 
-SOON = 10
+SOON = 60
+"""Seconds: long enough for a machine that does five other things."""
 
 
 def eventually(holds: Callable[[], bool]) -> None:

@@ -19,7 +19,7 @@ from service.observability.observer import Observer
 from service.settings import Settings
 from service.types import Picture
 
-SOON = 10.0
+SOON = 60.0
 
 
 class Engine:

@@ -9,7 +9,7 @@ from service.engine.decoder_pool import DecoderPool
 from service.engine.job import Job, Request
 from service.errors import InvalidImage
 
-SOON = 10.0
+SOON = 60.0
 
 
 class Batcher:

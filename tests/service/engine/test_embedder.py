@@ -18,7 +18,7 @@ from service.settings import Settings
 from service.types import Picture
 from tests.support.images import encode, noise
 
-SOON = 10.0
+SOON = 60.0
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.service.api.test_health import samples
 from tests.support.images import encode, noise
 from tests.support.small_model import SMALL_MODEL
 
-SOON = 30
+SOON = 60
 IMAGE = encode(noise(9, 9))
 
 

@@ -1,12 +1,13 @@
 import asyncio
+import os
 import socket
 
 import pytest
 
 from service.errors import StartError
-from service.server.listeners import drop_new_connections, listen, url
+from service.server.listeners import drop_new_connections, duplicate, listen, url
 
-SOON = 10.0
+SOON = 60.0
 
 
 def test_several_addresses_are_listened_at_ipv4_first():
@@ -68,3 +69,12 @@ def test_a_connection_in_the_making_is_made():
 def test_what_is_no_socket_is_left_alone(tmp_path):
     with (tmp_path / "file").open("w") as file:
         drop_new_connections(file.fileno())
+
+
+def test_a_duplicate_never_makes_its_listener_blocking():
+    """Other processes accept from it at the same time: one would hang in `accept`."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        os.set_blocking(listener.fileno(), False)  # as the event loop of another process has it
+        with duplicate(listener) as other:
+            assert not os.get_blocking(listener.fileno())
+            assert other.getsockname() == listener.getsockname()

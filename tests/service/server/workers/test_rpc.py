@@ -8,7 +8,7 @@ from service.errors import ReloadFailed
 from service.server.workers import rpc
 from service.server.workers.rpc import Client
 
-SOON = 30
+SOON = 60
 
 
 @contextmanager
