@@ -327,7 +327,7 @@ ROWS: dict[str, list[list[Panel]]] = {
     "What comes in": [
         [
             lines(
-                "Distance from the last day, by signal",
+                "Distance from the day before, by signal",
                 "0: as ever. Over 0.3 for minutes: something upstream changed, shown below.",
                 [('swin:input_drift:ks10m{job="$job"}', "{{signal}}")],
                 "percentunit",

@@ -25,7 +25,9 @@ def faster(rules: dict[str, Any], factor: float) -> dict[str, Any]:
         return f"{max(1, round(int(duration[:-1]) * UNITS[duration[-1]] * 1000 / factor))}ms"
 
     def in_query(query: str) -> str:
-        query = re.sub(r"\[(\d+[smhd])\]", lambda found: f"[{shorter(found[1])}]", query)
+        query = re.sub(
+            r"(\[|offset )(\d+[smhd])\b", lambda found: found[1] + shorter(found[2]), query
+        )
         return re.sub(  # how far ahead memory is foretold, and from which age on
             r"\b(86400|21600)\b", lambda found: f"{int(found[1]) / factor:g}", query
         )
