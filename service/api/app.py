@@ -24,7 +24,7 @@ from service.api import (
     triton,
 )
 from service.api.auth import authorise
-from service.api.middleware import BodyLimit, HeadAsGet, RequestLog, ShutdownResponse
+from service.api.middleware import HeadAsGet, RequestLog, ShutdownResponse
 from service.api.open_inference_messages import InferRequest
 from service.api.state import ServiceState
 from service.engine import memory_plan, placement
@@ -143,7 +143,6 @@ def _add_doors(app: FastAPI, settings: Settings) -> None:
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """The last one added is the first that a request meets."""
     app.add_middleware(HeadAsGet)
-    app.add_middleware(BodyLimit, limit=settings.max_request_bytes)
     app.add_middleware(ShutdownResponse)
     if settings.cors_origins:
         app.add_middleware(
@@ -153,7 +152,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             allow_headers=["*"],
             expose_headers=READABLE_HEADERS,
         )
-    app.add_middleware(RequestLog, metrics=app.state.service.metrics)
+    app.add_middleware(RequestLog)
 
 
 def _fetcher(settings: Settings) -> "Fetcher | None":

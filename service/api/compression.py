@@ -2,30 +2,10 @@
 
 import zlib
 
-from fastapi import Request
-
 from service.errors import InvalidRequest, UnsupportedMediaType
 
 GZIP = zlib.MAX_WBITS + 16
 """What zlib calls gzip."""
-
-
-def coding(request: Request) -> str:
-    """How a body is encoded, in lower case; empty where it is as it is."""
-    name = ", ".join(request.headers.getlist("content-encoding")).strip().lower()
-    return "" if name == "identity" else name
-
-
-def check_plain(request: Request) -> None:
-    """Check that a body of images is as it is.
-
-    Raises:
-        UnsupportedMediaType: it is compressed.
-    """
-    if coding(request):
-        raise UnsupportedMediaType(
-            "send images and forms without Content-Encoding: images are compressed already"
-        )
 
 
 class Inflater:

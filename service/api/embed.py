@@ -7,11 +7,10 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
-from service.api.accept import accepted, best
-from service.api.compression import check_plain
 from service.api.embedding_request import Upload, embed_all, encoding, left_s
 from service.api.encoding import Dtype, rows
 from service.api.forms import read_form
+from service.api.negotiation import accepted, best, coding
 from service.api.openapi import (
     EMBEDDING_ERRORS,
     EMBEDDING_HEADERS,
@@ -181,7 +180,10 @@ def _asked(given: Mapping[str, str], otherwise: EmbedQuery) -> EmbedQuery:
 
 async def _uploads(request: Request) -> tuple[list[Upload], Mapping[str, str]]:
     """The images of a body, and the fields beside them where it is a form."""
-    check_plain(request)
+    if coding(request):
+        raise UnsupportedMediaType(
+            "send images and forms without Content-Encoding: images are compressed already"
+        )
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "multipart/form-data":
         return await read_form(request)

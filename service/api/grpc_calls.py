@@ -93,13 +93,13 @@ class Calls:
     async def _answer(self, method: Method, kind: type[Message], context: Context) -> bytes:
         given = {name: _text(value) for name, value in context.invocation_metadata() or ()}
         metrics = self._service.metrics
-        state = RequestState(request_id(given.get("x-request-id", "")))
-        charge = state.charge = Charge(self._service.budget)
+        charge = Charge(self._service.budget)
+        state = RequestState(request_id(given.get("x-request-id", "")), charge)
         status = ClientLeft.status  # if it is cancelled: the client gave up, or its time is up
         started = time.perf_counter()
         metrics.in_flight.inc()
         try:
-            status, answer = await self._answered(method, kind, context, state, charge, given)
+            status, answer = await self._answered(method, kind, context, state, given)
         finally:
             charge.release()
             metrics.in_flight.dec()
@@ -122,7 +122,6 @@ class Calls:
         kind: type[Message],
         context: Context,
         state: RequestState,
-        charge: Charge,
         given: dict[str, str],
     ) -> tuple[int, bytes]:
         """The status and the answer; of an error, which is noted in the state, an empty one."""
@@ -130,7 +129,7 @@ class Calls:
         try:
             if settings.api_keys and method.__name__ not in OPEN:
                 auth.check(settings, _bearer(given.get("authorization", "")))
-            request = await self._read(kind, context, state, charge)
+            request = await self._read(kind, context, state)
             response = await method(request, state)
             return 200, response.SerializeToString()
         except Exception as error:
@@ -140,9 +139,7 @@ class Calls:
             forget_frames(error)
             return failure.status, b""
 
-    async def _read(
-        self, kind: type[Message], context: Context, state: RequestState, charge: Charge
-    ) -> Message:
+    async def _read(self, kind: type[Message], context: Context, state: RequestState) -> Message:
         """The request.
 
         Raises:
@@ -158,7 +155,7 @@ class Calls:
         if not isinstance(data, bytes):
             raise InvalidRequest("the call has no message")
         state.received = len(data)
-        charge.add(len(data))
+        state.charge.add(len(data))
         if len(data) < LARGE_BYTES:
             return self._parse(kind, data)
         return await asyncio.to_thread(self._parse, kind, data)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from prometheus_client.exposition import choose_encoder
 from starlette.responses import PlainTextResponse, Response
 
-from service.api.accept import accepted
+from service.api.negotiation import accepted
 from service.api.state import service_state
 
 router = APIRouter()

@@ -1,4 +1,4 @@
-"""What every request passes, as plain ASGI: it is named, counted, timed, its body bounded."""
+"""What every request passes, as plain ASGI: naming, counting, timing, and bounds on its body."""
 
 import asyncio
 import random
@@ -11,25 +11,64 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api import errors
 from service.api.request_log import log_request, trace_attributes
-from service.api.state import KEY, RequestState, request_state, service_state
+from service.api.state import KEY, RequestState, service_state
 from service.engine.memory_budget import Charge
 from service.errors import NotReady, RequestTooLarge
 from service.observability import traces
-from service.observability.metrics import Metrics
 
 REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 """An identifier that a client may choose: nothing that could break a header or a log line."""
 
 
+class BoundedBody:
+    """A request's body as it arrives, ended with an error once it grows over `limit` bytes.
+
+    What has arrived is charged to the memory budget; a body that does not fit in it is refused
+    before it is kept. A compressed body is bounded again while it is inflated (`parsing`).
+
+    Args:
+        receive: gives the next message of the request.
+        state: of the request.
+        limit: bytes.
+        declared: the request's Content-Length; 0 where it has none.
+    """
+
+    def __init__(self, receive: Receive, state: RequestState, limit: int, declared: int) -> None:
+        self._receive = receive
+        self._state = state
+        self._limit = limit
+        self._declared = declared
+
+    async def receive(self) -> Message:
+        """The next message.
+
+        Raises:
+            RequestTooLarge: the body has more bytes than it may, or says that it will.
+            QueueFull: there is no memory for it now.
+        """
+        state = self._state
+        self._check(self._declared)
+        state.charge.budget.check(self._declared - state.received)
+        message = await self._receive()
+        if body := message.get("body", b""):
+            state.received += len(body)
+            self._check(state.received)
+            state.charge.add(len(body))
+        return message
+
+    def _check(self, length: int) -> None:
+        if length > self._limit:
+            raise RequestTooLarge(f"the request body may have at most {self._limit} bytes")
+
+
 class RequestLog:
-    """Names, counts, times and logs requests by door, the first tag of the route that took them.
+    """Names, bounds, counts, times and logs requests, by the first tag of their route: the door.
 
     The answer carries the client's `X-Request-Id`, or a new one, and `Server-Timing`.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -37,8 +76,11 @@ class RequestLog:
             return
         status = 500
         started = time.perf_counter()
+        service = service_state(scope)
         identifier = request_id(_header(scope, b"x-request-id").decode("latin-1"))
-        state = scope[KEY] = RequestState(identifier)
+        state = scope[KEY] = RequestState(identifier, Charge(service.budget))
+        declared = int(_header(scope, b"content-length") or 0)
+        body = BoundedBody(receive, state, service.settings.max_request_bytes, declared)
 
         async def watched(message: Message) -> None:
             nonlocal status
@@ -57,15 +99,16 @@ class RequestLog:
                 ]
             await send(message)
 
-        self._metrics.in_flight.inc()
+        service.metrics.in_flight.inc()
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, body.receive, watched)
         finally:
-            self._metrics.in_flight.dec()
+            state.charge.release()
+            service.metrics.in_flight.dec()
             seconds = time.perf_counter() - started
             route = scope.get("route")
             door = (getattr(route, "tags", None) or ["none"])[0]
-            self._metrics.observe_request(door, scope["method"], status, seconds, identifier)
+            service.metrics.observe_request(door, scope["method"], status, seconds, identifier)
             where = {"url.path": scope["path"]} if route is None else {"http.route": route.path}
             log_request(state, scope["method"], where, door, status, seconds)
 
@@ -110,47 +153,6 @@ class ShutdownResponse:
             stopping = NotReady("the service stops before this could be answered", retry_after_s=1)
             response = await errors.service_error(Request(scope), stopping)
             await response(scope, receive, send)
-
-
-class BodyLimit:
-    """Ends a request whose body grows over `limit` bytes, declared or not, while it arrives.
-
-    What has arrived is charged to the memory budget until the request is answered; a body that does
-    not fit in it is refused before it is kept. What a compressed one inflates to, `compression`
-    bounds.
-    """
-
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self._app = app
-        self._limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        declared = int(_header(scope, b"content-length") or 0)
-        state = request_state(scope)
-        budget = service_state(scope).budget
-        charge = state.charge = Charge(budget)
-
-        def check(length: int) -> None:
-            if length > self._limit:
-                raise RequestTooLarge(f"the request body may have at most {self._limit} bytes")
-
-        async def counted() -> Message:
-            check(declared)
-            budget.check(declared - state.received)
-            message = await receive()
-            if body := message.get("body", b""):
-                state.received += len(body)
-                check(state.received)
-                charge.add(len(body))
-            return message
-
-        try:
-            await self._app(scope, counted, send)
-        finally:
-            charge.release()
 
 
 class HeadAsGet:

@@ -14,7 +14,8 @@ from typing import TypeVar
 import msgspec
 from fastapi import Request
 
-from service.api.compression import Inflater, coding
+from service.api.compression import Inflater
+from service.api.negotiation import coding
 from service.api.state import request_state, service_state
 from service.errors import InvalidRequest, RequestTooLarge, UnsupportedMediaType
 
@@ -80,8 +81,7 @@ async def _inflated(request: Request, name: str) -> AsyncIterator[bytes]:
             length += len(piece)
             if length > limit:
                 raise RequestTooLarge(f"the request body inflates to more than {limit} bytes")
-            if charge is not None:
-                charge.add(len(piece))
+            charge.add(len(piece))
             yield piece
             more = len(piece) == most
     inflater.end()

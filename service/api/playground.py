@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from service.api.accept import accepted, best
+from service.api.negotiation import accepted, best
 
 router = APIRouter(tags=["playground"], include_in_schema=False)
 

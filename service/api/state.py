@@ -53,8 +53,8 @@ class RequestState:
 
     Attributes:
         id: the client's own identifier or a new one.
-        received: bytes of its body that have come.
         charge: the memory that its body holds.
+        received: bytes of its body that have come.
         images: how many there are in it.
         embedder: the one that embeds them.
         stages: seconds in each stage, of the image that was longest in it.
@@ -64,8 +64,8 @@ class RequestState:
     """
 
     id: str
+    charge: Charge
     received: int = 0
-    charge: Charge | None = None
     images: int = 0
     embedder: Embedder | None = None
     stages: dict[str, float] = field(default_factory=dict)

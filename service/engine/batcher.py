@@ -1,9 +1,9 @@
-"""Many callers, few runs: which stream takes which images next."""
+"""Streams in front of a queue: which of them takes which images next."""
 
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 from service.engine.decoder import Decoder
@@ -15,12 +15,14 @@ from service.observability.observer import Observer
 
 
 class Batcher:
-    """A bounded queue in front of streams, each a thread that decodes images and runs the model.
+    """A bounded queue, and streams that take from it: threads that decode images and run the model.
 
     A batch is what queued while the streams were busy: there is no timer unless `max_delay_s` asks
-    for one. A place in the queue is taken by `admit`, before the image is decoded, and given back
-    when a stream takes it or it is dropped. Of several devices the one with the fewest runs under
-    way takes the next batch.
+    for one. Of several devices the one with the fewest runs under way takes the next batch.
+
+    Attributes:
+        queue: where images are admitted and put.
+        warm_run_s: seconds that a run takes once the model is warm.
 
     Raises:
         Exception: what the `prepare` of a lane raises; no stream is left running then.
@@ -38,10 +40,10 @@ class Batcher:
     ) -> None:
         self._max_batch_size = max_batch_size
         self._max_delay_s = max_delay_s
-        self._lock = decoder.memory.lock
-        self._idle = {lane.device: threading.Condition(self._lock) for lane in lanes}
-        decoder.memory.waiting += self._idle.values()
-        self.queue = ImageQueue(capacity, decoder.memory)
+        self._devices = tuple(dict.fromkeys(lane.device for lane in lanes))
+        # Any stream of one device will do; of several devices the least busy is to be among them.
+        wakes = 1 if len(self._devices) == 1 else len(lanes)
+        self.queue = ImageQueue(capacity, decoder.memory, wakes)
         self._pace = Pace(len(lanes))
         self.queue.paces.append(self._pace)
         self._streams = [Stream(lane, decoder, observer) for lane in lanes]
@@ -63,39 +65,6 @@ class Batcher:
             self._threads.append(thread)
             thread.start()
             self.warm_run_s = max(self.warm_run_s, ready.result())
-
-    def check_room(self) -> None:
-        """Refuse where `admit` would refuse a single image now, and take no place.
-
-        Raises:
-            QueueFull: there is none left.
-            NotReady: the batcher is closed.
-        """
-        self.queue.check_room()
-
-    def admit(self, jobs: Sequence[Job]) -> None:
-        """Give the images of a request a place each, or none of them.
-
-        Raises:
-            QueueFull: there are not that many places, or their turn would come too late.
-            NotReady: the batcher is closed.
-        """
-        with self._lock:
-            self.queue.admit(jobs)
-
-    def put(self, jobs: Iterable[Job]) -> None:
-        """Queue admitted images at once, so that a stream takes all of them if it may."""
-        with self._lock:
-            for job in jobs:
-                self.queue.put(job)
-            self._idle[self._least_busy()].notify()
-
-    def drop(self, job: Job, error: Exception) -> None:
-        """Answer an admitted image that will not be queued."""
-        with self._lock:
-            self.queue.leave(job)
-        if job.future.set_running_or_notify_cancel():
-            job.future.set_exception(error)
 
     @property
     def streams(self) -> int:
@@ -132,10 +101,7 @@ class Batcher:
 
     def close(self) -> None:
         """Take no more images, answer those that wait, end the streams."""
-        with self._lock:
-            self.queue.closed = True
-            for idle in self._idle.values():
-                idle.notify_all()
+        self.queue.close()
         for thread in self._threads:
             thread.join()
 
@@ -151,41 +117,25 @@ class Batcher:
             self._pace.observe(sum(job.cost_s for job in jobs), time.monotonic() - began)
 
     def _take(self, stream: Stream) -> list[Job] | None:
-        """The next batch, less whoever has left or is too late; None once closed and empty."""
-        idle = self._idle[stream.lane.device]
-        with self._lock:
-            while (first := self.queue.first()) is None or self._handed_on(stream.lane.device):
-                if self.queue.closed and not self.queue.queued:
+        """The next batch for a stream; None once the queue is closed and empty."""
+        queue = self.queue
+        with queue.news:
+            while (first := queue.first()) is None or not self._is_next(stream.lane.device):
+                if queue.closed and not queue.queued:
                     return None
-                idle.wait()
+                queue.news.wait()
             if self._max_delay_s:
-                idle.wait_for(
-                    lambda: self.queue.queued >= self._max_batch_size or self.queue.closed,
+                queue.news.wait_for(
+                    lambda: queue.queued >= self._max_batch_size or queue.closed,
                     timeout=max(0.0, first.queued_at + self._max_delay_s - time.monotonic()),
                 )
             stream.begin()
-            jobs = self.queue.take(self._max_batch_size)
-            if self.queue.queued:
-                self._idle[self._least_busy()].notify()
-        return jobs
+            return queue.take(self._max_batch_size)
 
-    def _handed_on(self, device: str) -> bool:
-        """Whether the next batch is rather another device's, a stream of which is then woken."""
-        other = self._least_busy(device)
-        if self.queue.closed or other == device:
-            return False
-        self._idle[other].notify()
-        return True
-
-    def _least_busy(self, *preferred: str) -> str:
-        """The device with the fewest runs of those that have an idle stream."""
-        if len(self._idle) == 1:
-            return self._streams[0].lane.device
-        busy, able = Counter[str](), set()
-        for stream in self._streams:
-            if stream.lane.busy:
-                busy[stream.lane.device] += 1
-            else:
-                able.add(stream.lane.device)
-        order = (*preferred, *self._idle)
-        return min((name for name in order if name in able), key=busy.__getitem__, default=order[0])
+    def _is_next(self, device: str) -> bool:
+        """Whether no other device with an idle stream has fewer runs under way."""
+        if len(self._devices) == 1 or self.queue.closed:
+            return True
+        lanes = [stream.lane for stream in self._streams]
+        runs = Counter(lane.device for lane in lanes if lane.busy)
+        return runs[device] <= min(runs[lane.device] for lane in lanes if not lane.busy)

@@ -36,6 +36,7 @@ class Decoder:
             return
         started = time.monotonic()
         data, job.data = job.data, None
+        self._observer.observe_bytes(len(data))
         try:
             picture = preprocess(data, self._recipe, self._max_pixels, exact=self._exact)
         finally:

@@ -5,9 +5,9 @@ import threading
 import time
 from collections.abc import Sequence
 
-from service.engine.batcher import Batcher
 from service.engine.decoder import Decoder
 from service.engine.fair_queue import FairQueue
+from service.engine.image_queue import ImageQueue
 from service.engine.job import Job
 from service.engine.pace import Pace
 from service.errors import NotReady, RequestTimeout
@@ -16,21 +16,21 @@ logger = logging.getLogger(__name__)
 
 
 class DecoderPool:
-    """`count` threads that decode admitted images for a batcher; requests take turns by cost.
+    """`count` threads that decode admitted images for a queue; requests take turns by cost.
 
     They are there from the start, so giving them work cannot fail for want of a thread.
     """
 
-    def __init__(self, count: int, decoder: Decoder, batcher: Batcher) -> None:
+    def __init__(self, count: int, decoder: Decoder, queue: ImageQueue) -> None:
         self._decoder = decoder
-        self._batcher = batcher
+        self._queue = queue
         self._memory = decoder.memory
         self._jobs = FairQueue()
         self._closed = False
         self._news = threading.Condition(self._memory.lock)
         self._memory.waiting.append(self._news)
         self._pace = Pace(count)
-        batcher.queue.paces.append(self._pace)
+        queue.paces.append(self._pace)
         self._since: dict[int, float] = {}
         self._threads = [
             threading.Thread(target=self._work, name=f"decode-{number}", daemon=True)
@@ -87,14 +87,14 @@ class DecoderPool:
     def _decode(self, job: Job) -> None:
         if job.future.cancelled() or job.expired:
             self._memory.release(job)
-            self._batcher.drop(job, RequestTimeout("the image waited too long to be decoded"))
+            self._queue.drop(job, RequestTimeout("the image waited too long to be decoded"))
             return
         try:
             self._decoder.decode(job)
         except Exception as error:
-            self._batcher.drop(job, error)
+            self._queue.drop(job, error)
             return
         except BaseException:  # this thread ends, and the image still gets an answer
-            self._batcher.drop(job, NotReady("the decoder failed", retry_after_s=1))
+            self._queue.drop(job, NotReady("the decoder failed", retry_after_s=1))
             raise
-        self._batcher.put([job])
+        self._queue.put([job])

@@ -78,9 +78,10 @@ class Embedder:
             capacity=settings.max_queue_size,
             max_delay_s=settings.max_queue_delay_ms / 1000,
         )
+        self._queue = self.batcher.queue
         self._run_s = self.batcher.warm_run_s / placed.max_batch_size
         ahead = placed.decode_threads
-        self._pool = DecoderPool(ahead, decoder, self.batcher) if ahead else None
+        self._pool = DecoderPool(ahead, decoder, self._queue) if ahead else None
 
     def submit(self, images: Sequence[Image], timeout_s: float) -> list[Future[Embedding]]:
         """Start embedding images, all of them or none; pixels need no decoding.
@@ -93,48 +94,39 @@ class Embedder:
             NotReady: the embedder is closed.
         """
         request, deadline = Request(), time.monotonic() + timeout_s
-        jobs = [self._job(request, deadline, image) for image in images]
+        run_s = self._run_s if self._pool is None else 0.0  # by the thread that decodes, or another
+        jobs = []
+        for image in images:
+            if isinstance(image, bytes):
+                cost = self._costs.estimate(image)
+                job = Job(request, deadline, image, None, cost.decode_s + run_s, cost.bounded_bytes)
+            else:
+                job = Job(request, deadline, None, image, self._run_s)
+                job.height, job.width = image.shape[:2]
+            jobs.append(job)
         try:
-            self.batcher.admit(jobs)
+            self._queue.admit(jobs)
         except ServiceError:
             self._observer.count_refused_images(len(images))
             raise
         for job in jobs:
             job.future.add_done_callback(self._observer.observe_image)
-            if job.data is not None:
-                self._observer.observe_bytes(len(job.data))
         if self._pool is None:
-            self.batcher.put(jobs)
+            self._queue.put(jobs)
         else:
             self._pool.put([job for job in jobs if job.data is not None])
-            self.batcher.put([job for job in jobs if job.data is None])
+            self._queue.put([job for job in jobs if job.data is None])
         return [job.future for job in jobs]
 
-    def _job(self, request: Request, deadline: float, image: Image) -> Job:
-        if not isinstance(image, bytes):
-            height, width = image.shape[:2]
-            job = Job(request, deadline, pixels=image, cost_s=self._run_s)
-            job.height, job.width = height, width
-            return job
-        estimate = self._costs.estimate(image)
-        run_s = self._run_s if self._pool is None else 0.0  # by the same thread, or by another
-        return Job(
-            request,
-            deadline,
-            data=image,
-            cost_s=estimate.decode_s + run_s,
-            decode_bytes=estimate.bounded_bytes,
-        )
-
     def check_room(self) -> None:
-        """Refuse a request, of which nothing is known yet, where not even one image has room.
+        """Check that one image has room: cheap, before anything of a request is read.
 
         Raises:
-            QueueFull: there is none.
+            QueueFull: there is no room.
             NotReady: the embedder is closed.
         """
         try:
-            self.batcher.check_room()
+            self._queue.check_room()
         except ServiceError:
             self._observer.count_refused_images(1)
             raise
@@ -168,8 +160,8 @@ class Embedder:
         grey = np.full((size, size, 3), 128, np.uint8)
         job = Job(Request(), math.inf, pixels=grey)
         try:
-            self.batcher.admit([job])
-            self.batcher.put([job])
+            self._queue.admit([job])
+            self._queue.put([job])
             job.future.result(STALLED_S)
         except (ServiceError, TimeoutError):
             return False
@@ -177,7 +169,7 @@ class Embedder:
 
     def state(self) -> EngineState:
         """What it is doing now, for the metrics."""
-        batcher, queue = self.batcher, self.batcher.queue
+        batcher, queue = self.batcher, self._queue
         return EngineState(
             queued=queue.depth,
             undecoded=max(0, queue.depth - queue.decoded),

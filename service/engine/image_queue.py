@@ -1,5 +1,6 @@
-"""The bounded queue of images: who may wait, for how long, and who is next."""
+"""The bounded queue of images: how many may wait, for how long, and which is next."""
 
+import threading
 import time
 from collections.abc import Sequence
 
@@ -10,41 +11,48 @@ from service.engine.pace import Pace
 from service.errors import NotReady, QueueFull, RequestTimeout
 
 MARGIN = 1.25
-"""How much longer than estimated a request may come to wait: as much time it needs to have left."""
+"""A request is refused unless it has this many times the estimated wait left: estimates err."""
 
 
 class ImageQueue:
-    """Images that wait for a stream. Whoever calls holds the lock of `memory`.
+    """Images that wait for a stream.
 
-    A place is taken before the image is decoded and given back when a stream takes the image or it
-    is dropped; so `depth` counts every image that waits, `queued` those of them that a stream may
-    take, and `decoded` those of these that it need not decode.
+    An image takes a place before it is decoded, and gives it back when a stream takes the image or
+    the image is dropped.
 
     Args:
         capacity: most images that may wait.
-        memory: in which those are decoded that are not yet.
+        memory: for decoding; its lock guards the queue too.
+        wakes: how many idle streams a new image wakes.
 
     Attributes:
+        news: notified when an image may be there to take; its lock is that of `memory`.
+        depth: images that hold a place.
+        queued: those of them that a stream may take.
+        decoded: those of `queued` that are decoded already.
         paces: of the threads that work on images, in groups; the slowest group sets the pace.
     """
 
-    def __init__(self, capacity: int, memory: DecodeMemory) -> None:
+    def __init__(self, capacity: int, memory: DecodeMemory, wakes: int) -> None:
         self.capacity = capacity
+        self.news = threading.Condition(memory.lock)
+        memory.waiting.append(self.news)
         self.depth = 0
         self.queued = 0
         self.decoded = 0
         self.closed = False
         self._memory = memory
+        self._wakes = wakes
         self._jobs = FairQueue()
         self._cost_s = 0.0  # of all that hold a place
         self._requests = 0  # that hold a place
         self.paces: list[Pace] = []
 
     def check_room(self, count: int = 1) -> None:
-        """Whether `count` more images have room.
+        """Check that `count` more images have room, and take no place.
 
         Raises:
-            QueueFull: they have not; it says when all that waits now will be done.
+            QueueFull: they have none; try again when all that waits now is done.
             NotReady: the queue is closed.
         """
         if self.closed:
@@ -63,13 +71,14 @@ class ImageQueue:
             QueueFull: there are not that many places, or their turn would come too late.
             NotReady: the queue is closed.
         """
-        self.check_room(len(jobs))
-        self._check_time(jobs)
-        for job in jobs:
-            self.depth += 1
-            self._cost_s += job.cost_s
-            self._requests += not job.request.places
-            job.request.places += 1
+        with self.news:
+            self.check_room(len(jobs))
+            self._check_time(jobs)
+            for job in jobs:
+                self.depth += 1
+                self._cost_s += job.cost_s
+                self._requests += not job.request.places
+                job.request.places += 1
 
     def _check_time(self, jobs: Sequence[Job]) -> None:
         """Refuse a request that would not be done in time if what waits goes on as it does now.
@@ -91,14 +100,30 @@ class ImageQueue:
         """In how many seconds work of an estimated cost is done."""
         return max((pace.seconds(cost_s) for pace in self.paces), default=0.0)
 
-    def put(self, job: Job) -> None:
-        """Have an admitted image wait for its turn."""
-        job.queued_at = time.monotonic()
-        self._jobs.put(job)
-        self.queued += 1
-        self.decoded += job.data is None
+    def put(self, jobs: Sequence[Job]) -> None:
+        """Queue admitted images at once, so that one stream may take all of them."""
+        with self.news:
+            for job in jobs:
+                job.queued_at = time.monotonic()
+                self._jobs.put(job)
+                self.queued += 1
+                self.decoded += job.data is None
+            self.news.notify(self._wakes)
 
-    def leave(self, job: Job) -> None:
+    def drop(self, job: Job, error: Exception) -> None:
+        """Answer an admitted image that will not be queued."""
+        with self.news:
+            self._leave(job)
+        if job.future.set_running_or_notify_cancel():
+            job.future.set_exception(error)
+
+    def close(self) -> None:
+        """Admit no more images; those that wait are still taken."""
+        with self.news:
+            self.closed = True
+            self.news.notify_all()
+
+    def _leave(self, job: Job) -> None:
         """Give back the place of an image."""
         self.depth -= 1
         job.request.places -= 1
@@ -106,16 +131,19 @@ class ImageQueue:
         self._cost_s = self._cost_s - job.cost_s if self.depth else 0.0  # rounding ends here
 
     def first(self) -> Job | None:
-        """The image that is next, if one may be taken now."""
+        """The image that is next, if one may be taken now; the caller holds the lock."""
         return self._jobs.first(self._memory.fits)
 
     def take(self, most: int) -> list[Job]:
-        """Take the images that are next, at most so many, less those that nobody waits for."""
+        """Take the next images, at most `most`; the caller holds the lock.
+
+        Images that were given up or are too late are left out.
+        """
         jobs: list[Job] = []
         while len(jobs) < most and (job := self._jobs.take(self._memory.fits)) is not None:
             self.queued -= 1
             self.decoded -= job.data is None
-            self.leave(job)
+            self._leave(job)
             if not job.future.set_running_or_notify_cancel():
                 continue
             if job.expired:
@@ -124,4 +152,6 @@ class ImageQueue:
             job.taken_at = time.monotonic()
             self._memory.reserve(job)
             jobs.append(job)
+        if self.queued:
+            self.news.notify(self._wakes)
         return jobs

@@ -4,9 +4,9 @@ import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from opentelemetry.trace import SpanContext
+from opentelemetry import trace
+from opentelemetry.trace import Span
 
-from service.observability import traces
 from service.types import Embedding, Pixels
 
 
@@ -16,11 +16,11 @@ class Request:
 
     Attributes:
         places: how many of its images hold a place in the queue.
-        span: of the request's trace, where there is one.
+        span: of the request's trace; one that records nothing where it is not traced.
     """
 
     places: int = 0
-    span: SpanContext | None = field(default_factory=traces.current)
+    span: Span = field(default_factory=trace.get_current_span)
 
 
 @dataclass(slots=True, eq=False)

@@ -48,11 +48,12 @@ class Charge:
         budget: where it counts.
 
     Attributes:
+        budget: the same.
         size: bytes.
     """
 
     def __init__(self, budget: MemoryBudget) -> None:
-        self._budget = budget
+        self.budget = budget
         self._released = False
         self.size = 0
 
@@ -64,13 +65,13 @@ class Charge:
         """
         if self._released:
             raise _full()
-        self._budget.check(size)
+        self.budget.check(size)
         self.set(self.size + size)
 
     def set(self, size: int) -> None:
         """Hold so much from now on, even over the limit, as it is kept already."""
         if not self._released:
-            self._budget.held += size - self.size
+            self.budget.held += size - self.size
             self.size = size
 
     def release(self) -> None:

@@ -7,8 +7,8 @@ import math
 from typing import NamedTuple
 
 from model_export.model_card import Preprocessing
-from service.images import formats, headers
-from service.images.headers import Header
+from service.images import formats
+from service.images.headers import CUT_OFF, Header
 from service.images.preprocess import DRAFT_MARGIN
 
 SMALL_BYTES = 64 * 1024 * 1024
@@ -75,7 +75,10 @@ class Estimates:
         form = formats.format_of(data)
         if form is None:
             return Estimate(0.0, 0)
-        header = headers.header(data, form)
+        try:
+            header = form.header(data)
+        except CUT_OFF:
+            header = None
         if header is None:
             return _priced(DEAREST, self._max_pixels, self._max_pixels, len(data))
         pixels = header.pixels

@@ -1,15 +1,18 @@
-"""The formats that are taken, each with its reader; what a file is, by its first bytes."""
+"""The image formats that are read: a row for each."""
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
 from PIL import Image
 
+from service.images import headers
+from service.images.headers import Header
 from service.images.heif import reader as heic
 from service.images.readers import avif, bmp, gif, ico, jpeg, png, tiff, webp
 
 SIGNATURE_BYTES = 16
-"""As many as tell whether a file may be an image."""
+"""These first bytes of a file tell whether it may be an image."""
 
 
 class Format(NamedTuple):
@@ -17,26 +20,32 @@ class Format(NamedTuple):
 
     Attributes:
         name: as people write it.
-        accept: whether a file, or its beginning, is of this format.
+        signature: matches the beginning of its files.
+        header: reads a file's size from its header, for estimates; see `headers`.
         open_image: from a file's bytes, and the most pixels it may have, to an image that is not
-            decoded; raises InvalidImage, ImageTooLarge, or whatever Pillow does on damaged data.
+            decoded; raises InvalidImage, ImageTooLarge, or any error of Pillow's on damaged data.
     """
 
     name: str
-    accept: Callable[[bytes], bool]
+    signature: re.Pattern[bytes]
+    header: Callable[[bytes], Header | None]
     open_image: Callable[[bytes, int], Image.Image]
 
 
+def _starts(pattern: bytes) -> re.Pattern[bytes]:
+    return re.compile(pattern, re.DOTALL)
+
+
 FORMATS = (
-    Format("JPEG", jpeg.accept, jpeg.open_image),
-    Format("PNG", png.accept, png.open_image),
-    Format("WEBP", webp.accept, webp.open_image),
-    Format("GIF", gif.accept, gif.open_image),
-    Format("BMP", bmp.accept, bmp.open_image),
-    Format("TIFF", tiff.accept, tiff.open_image),
-    Format("ICO", ico.accept, ico.open_image),
-    Format("HEIC", heic.accept, heic.open_image),
-    Format("AVIF", avif.accept, avif.open_image),
+    Format("JPEG", _starts(rb"\xff\xd8\xff"), headers.jpeg, jpeg.open_image),
+    Format("PNG", _starts(re.escape(png.SIGNATURE)), headers.png, png.open_image),
+    Format("WEBP", _starts(rb"RIFF.{4}WEBP"), headers.webp, webp.open_image),
+    Format("GIF", _starts(rb"GIF8[79]a"), headers.gif, gif.open_image),
+    Format("BMP", _starts(rb"BM"), headers.bmp, bmp.open_image),
+    Format("TIFF", _starts(b"|".join(map(re.escape, tiff.HEADS))), headers.tiff, tiff.open_image),
+    Format("ICO", _starts(rb"\0\0[\1\2]\0(?!\0\0)"), headers.ico, ico.open_image),
+    Format("HEIC", heic.SIGNATURE, headers.heif, heic.open_image),
+    Format("AVIF", _starts(rb".{4}ftyp(avif|avis|mif1|msf1)"), headers.heif, avif.open_image),
 )
 """HEIC is asked before AVIF: both may begin as HEIF of any codec."""
 
@@ -62,8 +71,11 @@ OTHERS = {
 
 
 def format_of(data: bytes) -> Format | None:
-    """The format that a file, or at least its first `SIGNATURE_BYTES`, may be in."""
-    return next((form for form in FORMATS if form.accept(data)), None)
+    """The format of a file, told by its first bytes: at least `SIGNATURE_BYTES` of them."""
+    for form in FORMATS:
+        if form.signature.match(data):
+            return form
+    return None
 
 
 def unknown(data: bytes) -> str:

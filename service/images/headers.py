@@ -1,16 +1,15 @@
-"""The size of an image by its file's header, read in microseconds.
+"""The size of an image by its file's header, read in microseconds: a function for each format.
 
-It is for estimates alone: whoever decodes the image reads its header anew, and more carefully.
+For estimates only: decoding reads the header again, and more carefully. Each function takes a file
+of its format, and returns None where the header has no size. One that is cut off raises one of
+`CUT_OFF`.
 """
 
 import math
 import re
 import struct
-from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
-
-from service.images import formats
 
 MAX_PARTS = 1024
 """Segments, blocks, boxes or entries of a header that are looked at."""
@@ -29,6 +28,9 @@ MARKER = re.compile(rb"\xff([\xc0-\xcf\xda-\xfe])")
 FRAME_SIZE = re.compile(rb"ispe.{4}(.{4})(.{4})", re.DOTALL)  # ISO/IEC 23008-12, 6.5.3
 
 
+CUT_OFF = (struct.error, IndexError, OverflowError)
+
+
 class Header(NamedTuple):
     """A format of `PRICES`, and width and height in pixels."""
 
@@ -42,19 +44,11 @@ class Header(NamedTuple):
         return self.width * self.height
 
 
-def header(data: bytes, form: formats.Format) -> Header | None:
-    """What a file's header says; None where it cannot be found, or has no place for a size."""
-    try:
-        return READERS[form.name](data)
-    except (struct.error, IndexError, OverflowError):
-        return None  # cut off
-
-
-def _png(data: bytes, at: int = 0) -> Header:
+def png(data: bytes, at: int = 0) -> Header:
     return Header("png", *struct.unpack_from(">II", data, at + 16))
 
 
-def _jpeg(data: bytes) -> Header | None:
+def jpeg(data: bytes) -> Header | None:
     """The largest frame before the first scan."""
     at = 2
     frames: list[Header] = []
@@ -64,7 +58,7 @@ def _jpeg(data: bytes) -> Header | None:
             return None
         marker, at = found[1][0], found.end()
         if marker == START_OF_SCAN:
-            return max(frames, key=lambda one: one.pixels, default=None)
+            return max(frames, key=lambda one: one.width * one.height, default=None)
         if 0xC0 <= marker <= 0xCF and marker not in NO_FRAME:
             height, width = struct.unpack_from(">HH", data, at + 3)
             form = "jpeg" if marker in {0xC0, 0xC1} else "progressive jpeg"
@@ -73,7 +67,7 @@ def _jpeg(data: bytes) -> Header | None:
     return None
 
 
-def _webp(data: bytes) -> Header | None:
+def webp(data: bytes) -> Header | None:
     form = data[12:16]
     if form == b"VP8X":
         width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
@@ -87,7 +81,7 @@ def _webp(data: bytes) -> Header | None:
     return Header("webp", width, height)
 
 
-def _gif(data: bytes) -> Header | None:
+def gif(data: bytes) -> Header | None:
     """The screen, or the first frame where that reaches over its edges."""
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
@@ -107,14 +101,14 @@ def _gif(data: bytes) -> Header | None:
     return None
 
 
-def _bmp(data: bytes, at: int = 0) -> Header:
+def bmp(data: bytes, at: int = 0) -> Header:
     if data[at + 14] == 12:
         return Header("bmp", *struct.unpack_from("<HH", data, at + 18))
     width, height = struct.unpack_from("<ii", data, at + 18)
     return Header("bmp", abs(width), abs(height))
 
 
-def _tiff(data: bytes) -> Header | None:
+def tiff(data: bytes) -> Header | None:
     """Of the first directory; TIFF 6.0, section 2; BigTIFF has wider numbers."""
     order, big = "<" if data[:1] == b"I" else ">", 0x2B in data[2:4]
     first, length, entry = ("8xQ", "Q", "HHQ8s") if big else ("4xI", "H", "HHI4s")
@@ -130,7 +124,7 @@ def _tiff(data: bytes) -> Header | None:
     return Header("tiff", sides[256], sides[257]) if len(sides) == 2 else None
 
 
-def _heif(data: bytes) -> Header | None:
+def heif(data: bytes) -> Header | None:
     """The largest of the images in the boxes of HEIC and AVIF: one is a tile, another the whole."""
     at = 0
     for _ in range(MAX_PARTS):
@@ -151,25 +145,11 @@ def _heif(data: bytes) -> Header | None:
     return Header("heif", *max(sizes, key=math.prod))
 
 
-def _ico(data: bytes) -> Header | None:
+def ico(data: bytes) -> Header | None:
     """The largest of its images, each a PNG or a BMP without its file header."""
     (count,) = struct.unpack_from("<H", data, 4)
     images = []
     for entry in range(min(count, MAX_PARTS)):
         (at,) = struct.unpack_from("<I", data, 6 + 16 * entry + 12)
-        images.append(_png(data, at) if data[at + 1 : at + 4] == b"PNG" else _bmp(data, at - 14))
+        images.append(png(data, at) if data[at + 1 : at + 4] == b"PNG" else bmp(data, at - 14))
     return max(images, key=lambda one: one.pixels, default=None)
-
-
-READERS: dict[str, Callable[[bytes], Header | None]] = {
-    "JPEG": _jpeg,
-    "PNG": _png,
-    "WEBP": _webp,
-    "GIF": _gif,
-    "BMP": _bmp,
-    "TIFF": _tiff,
-    "ICO": _ico,
-    "HEIC": _heif,
-    "AVIF": _heif,
-}
-"""By the names in `formats.FORMATS`."""

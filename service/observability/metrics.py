@@ -199,7 +199,7 @@ class Metrics(Observer):
         self._images["refused"].inc(count)
 
     def observe_bytes(self, size: int) -> None:
-        """Note how large an encoded image is."""
+        """Note the size of an encoded image."""
         self._image_bytes.observe(size)
 
     def observe_run(self, size: int, *, succeeded: bool) -> None:

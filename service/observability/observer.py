@@ -12,7 +12,7 @@ class Observer:
         """Images were not admitted."""
 
     def observe_bytes(self, size: int) -> None:
-        """An encoded image of this many bytes was admitted."""
+        """An encoded image of this many bytes is about to be decoded."""
 
     def observe_picture(self, picture: Picture) -> None:
         """An image was decoded."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
-from opentelemetry.trace import Link, NonRecordingSpan, SpanContext
+from opentelemetry.trace import Link, NonRecordingSpan, Span
 
 from model_export import __version__
 
@@ -59,19 +59,14 @@ def describe(attributes: Mapping[str, str | int]) -> None:
     trace.get_current_span().set_attributes(attributes)
 
 
-def current() -> SpanContext | None:
-    """The present request's span, for `run`; None where it is not traced."""
-    span = trace.get_current_span()
-    return span.get_span_context() if span.is_recording() else None
-
-
 @contextlib.contextmanager
-def run(requests: Sequence[SpanContext | None]) -> Iterator[None]:
-    """A span of a run of the model, linked to the requests whose images are in it.
+def run(requests: Sequence[Span]) -> Iterator[None]:
+    """A span of a run of the model, linked to the spans of the requests whose images are in it.
 
-    It is in the trace of the first of them. Without any there is no span.
+    It belongs to the trace of the first request that is traced. Without any there is no span.
     """
-    traced = list({context.span_id: context for context in requests if context}.values())
+    contexts = [span.get_span_context() for span in requests]
+    traced = list({one.span_id: one for one in contexts if one.trace_flags.sampled}.values())
     if not traced:
         yield
         return

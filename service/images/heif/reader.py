@@ -4,6 +4,7 @@ It applies a file's own rotation and mirroring, which its EXIF orientation only 
 """
 
 import io
+import re
 
 from PIL import Image
 
@@ -19,20 +20,12 @@ else:
     pillow_heif.libheif_version()  # an installation that is broken fails here, not with a file
     INSTALLED = True
 
-BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
-GENERAL_BRANDS = {b"mif1", b"msf1"}
-"""Those of HEIF with HEVC, and of HEIF with any codec: AVIF may begin so too."""
+BRAND = rb"(?:hei[cxms]|hev[cxms])"
+SIGNATURE = re.compile(rb".{4}ftyp(?=%b|mif1|msf1)(?:.{4}){0,13}?%b" % (BRAND, BRAND), re.DOTALL)
+"""HEIF that names HEVC, first or among the brands it is compatible with. `mif1` and `msf1` name no
+codec: AVIF may begin with them too."""
 
 MISSING = "HEIC images need the heic extra: pip install 'swin-embed[heic]'"
-
-
-def accept(head: bytes) -> bool:
-    """Whether a file says to be HEIC, at its beginning or among what it is compatible with."""
-    return (
-        head[4:8] == b"ftyp"
-        and head[8:12] in BRANDS | GENERAL_BRANDS
-        and any(head[at : at + 4] in BRANDS for at in range(8, 64, 4))
-    )
 
 
 def configure() -> None:

@@ -8,9 +8,6 @@ from PIL.ImageFile import ImageFile
 from service.images import color, limits
 from service.images.readers import exif
 
-CODING_BRANDS = {b"avif", b"avis"}
-GENERAL_BRANDS = {b"mif1", b"msf1"}
-
 EXIF_ITEM = re.compile(rb"(infe(?:\x02.{7}|\x03.{9}))Exif", re.DOTALL)
 """The entry of EXIF metadata in a file's list of items (ISO/IEC 14496-12, 8.11.6)."""
 
@@ -19,10 +16,6 @@ NCLX = re.compile(rb"colrnclx(\0.\0.)", re.DOTALL)
 
 HIDDEN = rb"\1free"
 """Its entry under a name that libavif skips: it refuses the image where its EXIF is damaged."""
-
-
-def accept(head: bytes) -> bool:
-    return head[4:8] == b"ftyp" and head[8:12] in CODING_BRANDS | GENERAL_BRANDS
 
 
 def open_image(data: bytes, max_pixels: int) -> ImageFile:

@@ -44,10 +44,6 @@ class Header(NamedTuple):
     masks: tuple[int, ...]
 
 
-def accept(head: bytes) -> bool:
-    return head.startswith(b"BM")
-
-
 def open_image(data: bytes, max_pixels: int) -> Image.Image:
     """Open a BMP by its header; a variant that Pillow does not read is decoded at once.
 

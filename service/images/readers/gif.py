@@ -9,10 +9,6 @@ from PIL.ImageFile import ImageFile
 from service.images import limits
 
 
-def accept(head: bytes) -> bool:
-    return head.startswith((b"GIF87a", b"GIF89a"))
-
-
 def open_image(data: bytes, max_pixels: int) -> ImageFile:
     """Open a GIF by the header of its first frame.
 

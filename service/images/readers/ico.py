@@ -13,10 +13,6 @@ ICON, CURSOR = 1, 2
 MAX_ENTRIES = 1000
 
 
-def accept(head: bytes) -> bool:
-    return head[:4] in {b"\0\0\1\0", b"\0\0\2\0"} and head[4:6] != b"\0\0"
-
-
 def open_image(data: bytes, max_pixels: int) -> Image.Image:
     """Open the largest image; one that is a bitmap is decoded at once.
 
@@ -38,7 +34,7 @@ def open_image(data: bytes, max_pixels: int) -> Image.Image:
 
     *_, size, at = max(entries, key=rank)
     body = data[at : at + size]
-    if png.accept(body):
+    if body.startswith(png.SIGNATURE):
         return png.open_image(body, max_pixels)
     return _masked(body, max_pixels)
 

@@ -57,10 +57,6 @@ class Head(NamedTuple):
     frame: int
 
 
-def accept(head: bytes) -> bool:
-    return head.startswith(b"\xff\xd8\xff")
-
-
 def open_image(data: bytes, max_pixels: int) -> ImageFile:
     """Open a JPEG by its header.
 

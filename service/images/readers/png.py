@@ -20,10 +20,6 @@ ONCE = {b"IHDR", b"PLTE", b"tRNS"}
 NOTES = {b"eXIf", b"iCCP", b"cICP", b"sRGB", b"gAMA", b"cHRM"}
 
 
-def accept(head: bytes) -> bool:
-    return head.startswith(SIGNATURE)
-
-
 def open_image(data: bytes, max_pixels: int) -> ImageFile:
     """Open a PNG by its header.
 

@@ -64,10 +64,6 @@ SWAPPED = {"L": "B", "B": "L", "N": "B"}
 """The order of bytes that gives the lower ones of 16-bit samples, by that for the higher."""
 
 
-def accept(head: bytes) -> bool:
-    return head[:4] in HEADS
-
-
 def open_image(data: bytes, max_pixels: int) -> ImageFile:
     """Open a TIFF by its first directory.
 

@@ -11,10 +11,6 @@ HEAD_BYTES = 30
 """The first chunk of each kind says the size within these (RFC 9649, 2.5 to 2.7)."""
 
 
-def accept(head: bytes) -> bool:
-    return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-
-
 def open_image(data: bytes, max_pixels: int) -> ImageFile:
     """Open a WebP by its header; the decoder takes the canvas's memory when it is made.
 

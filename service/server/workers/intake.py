@@ -155,16 +155,16 @@ class Intake:
             return
         (count,) = COUNT.unpack(message)
         lane_end.expect(count)
-        batcher = self.embedder.batcher
+        queue = self.embedder.batcher.queue
         jobs = [Job(self._in_order, math.inf, pixels=pixels) for pixels in lane_end.pixels[:count]]
         try:
-            batcher.admit(jobs)
+            queue.admit(jobs)
         except ServiceError as error:
             logger.warning("a batch was refused: %s", error)
             for job in jobs:
                 job.future.set_exception(error)
         else:
-            batcher.put(jobs)
+            queue.put(jobs)
         for row, job in enumerate(jobs):
             job.future.add_done_callback(partial(lane_end.give, row))
 

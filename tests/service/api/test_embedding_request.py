@@ -9,6 +9,7 @@ import pytest
 
 from service.api.embedding_request import Upload, embed_all
 from service.api.state import RequestState
+from service.engine.memory_budget import Charge, MemoryBudget
 from service.engine.model import Model
 from service.errors import ClientLeft
 from tests.support.images import encode, noise
@@ -18,7 +19,7 @@ def test_who_leaves_takes_the_images_along():
     futures = [Future(), Future()]
     embedder = SimpleNamespace(submit=lambda images, timeout_s: futures)
     service = SimpleNamespace(settings=SimpleNamespace(max_images_per_request=8))
-    state = RequestState("id")
+    state = RequestState("id", Charge(MemoryBudget(0)))
     uploads = [Upload(None, b""), Upload(None, b"")]
 
     async def leave() -> None:

@@ -107,8 +107,8 @@ def send(batcher: Batcher, *values: int, deadline: float | None = None, **job):
     jobs = request(len(values), deadline, **job)
     for one, value in zip(jobs, values, strict=True):
         one.pixels = image(value)
-    batcher.admit(jobs)
-    batcher.put(jobs)
+    batcher.queue.admit(jobs)
+    batcher.queue.put(jobs)
     return [one.future for one in jobs]
 
 
@@ -116,8 +116,8 @@ def send_files(batcher: Batcher, *files: bytes, **job):
     jobs = request(len(files), **job)
     for one, file in zip(jobs, files, strict=True):
         one.data = file
-    batcher.admit(jobs)
-    batcher.put(jobs)
+    batcher.queue.admit(jobs)
+    batcher.queue.put(jobs)
     return [one.future for one in jobs]
 
 
@@ -169,7 +169,7 @@ def test_depth_counts_those_who_wait_and_capacity_bounds_them(make, engine):
     futures = send(batcher, 1, 2)
     assert batcher.queue.depth == 2
     with pytest.raises(QueueFull) as refusal:
-        batcher.admit(request(2))
+        batcher.queue.admit(request(2))
     assert refusal.value.retry_after_s
     assert batcher.queue.depth == 2
     futures += send(batcher, 3)
@@ -182,8 +182,8 @@ def test_depth_counts_those_who_wait_and_capacity_bounds_them(make, engine):
 def test_an_admitted_image_that_is_dropped_gives_its_place_back(make):
     batcher = make(capacity=1)
     (job,) = request(1)
-    batcher.admit([job])
-    batcher.drop(job, ValueError("damaged"))
+    batcher.queue.admit([job])
+    batcher.queue.drop(job, ValueError("damaged"))
     with pytest.raises(ValueError, match="damaged"):
         job.future.result(SOON)
     assert batcher.queue.depth == 0
@@ -286,7 +286,7 @@ def test_closing_answers_those_who_wait_and_refuses_others(make, engine):
     assert not closing.is_alive()
     assert all(future.done() for future in [first, *others])
     with pytest.raises(NotReady):
-        batcher.admit(request(1))
+        batcher.queue.admit(request(1))
 
 
 def test_streams_run_at_the_same_time(make, engine):
@@ -390,7 +390,7 @@ def test_retry_after_is_the_time_that_all_that_waits_takes(make, engine):
     occupy(batcher, engine)
     send(batcher, 1, 2, 3, 4, cost_s=2.0, deadline=math.inf)
     with pytest.raises(QueueFull) as refused:
-        batcher.admit(request(1))
+        batcher.queue.admit(request(1))
     assert refused.value.retry_after_s == 8
 
 
@@ -401,7 +401,7 @@ def test_a_request_that_would_come_too_late_is_refused_at_once(make, engine):
     with pytest.raises(
         QueueFull, match=r"about 25\.0 s, and the request has 15\.0 s left"
     ) as refused:
-        batcher.admit(request(1, time.monotonic() + 15, cost_s=13.0))
+        batcher.queue.admit(request(1, time.monotonic() + 15, cost_s=13.0))
     assert refused.value.retry_after_s == 12
     # One that costs little goes first.
     (cheap,) = send(batcher, 1, cost_s=0.1, deadline=time.monotonic() + 5)
@@ -418,7 +418,7 @@ def test_the_pace_is_learned_from_what_was_done(make, engine):
     occupy(batcher, engine)
     send(batcher, 1, 2, cost_s=100.0, deadline=math.inf)
     with pytest.raises(QueueFull) as refused:
-        batcher.admit(request(1))
+        batcher.queue.admit(request(1))
     assert refused.value.retry_after_s < 100
 
 

@@ -12,11 +12,11 @@ from service.errors import InvalidImage
 SOON = 60.0
 
 
-class Batcher:
+class Queue:
     """Takes what is decoded, and what is not."""
 
     def __init__(self) -> None:
-        self.queue = SimpleNamespace(paces=[])
+        self.paces = []
         self.decoded: list[bytes] = []
         self.dropped: list[Exception] = []
 
@@ -31,12 +31,12 @@ class Batcher:
 
 
 @pytest.fixture
-def batcher():
-    return Batcher()
+def queue():
+    return Queue()
 
 
 @pytest.fixture
-def make(batcher):
+def make(queue):
     made = []
 
     def pool(count, decode, limit=0):
@@ -49,7 +49,7 @@ def make(batcher):
                 memory.release(job)
 
         decoder = SimpleNamespace(memory=memory, decode=released)
-        made.append(DecoderPool(count, decoder, batcher))
+        made.append(DecoderPool(count, decoder, queue))
         return made[-1]
 
     yield pool
@@ -82,7 +82,7 @@ def test_a_slow_image_is_seen(make):
     gate.set()
 
 
-def test_an_image_that_is_damaged_is_dropped_and_costs_no_thread(make, batcher):
+def test_an_image_that_is_damaged_is_dropped_and_costs_no_thread(make, queue):
     def decode(data):
         if data == b"bad":
             raise InvalidImage("damaged")
@@ -95,13 +95,13 @@ def test_an_image_that_is_damaged_is_dropped_and_costs_no_thread(make, batcher):
     assert pool.alive
 
 
-def test_an_image_nobody_waits_for_is_not_decoded(make, batcher):
+def test_an_image_nobody_waits_for_is_not_decoded(make, queue):
     pool = make(1, lambda data: None)
     late = Job(Request(), 0, data=b"late")
     pool.put([late])
     pool.close()
-    assert batcher.decoded == []
-    assert "waited too long" in str(batcher.dropped[0])
+    assert queue.decoded == []
+    assert "waited too long" in str(queue.dropped[0])
 
 
 def test_a_thread_that_ends_is_seen(make, monkeypatch):
@@ -119,14 +119,14 @@ def test_a_thread_that_ends_is_seen(make, monkeypatch):
     assert not pool.alive
 
 
-def test_closing_finishes_what_was_put_in(make, batcher):
+def test_closing_finishes_what_was_put_in(make, queue):
     pool = make(1, lambda data: None)
     put(pool, b"0", b"1", b"2")
     pool.close()
-    assert batcher.decoded == [b"0", b"1", b"2"]
+    assert queue.decoded == [b"0", b"1", b"2"]
 
 
-def test_requests_take_turns(make, batcher):
+def test_requests_take_turns(make, queue):
     begun, gate = threading.Event(), threading.Event()
     pool = make(1, lambda data: data == b"held" and (begun.set() or gate.wait(SOON)))
     put(pool, b"held")
@@ -135,10 +135,10 @@ def test_requests_take_turns(make, batcher):
         put(pool, *(name[:1] for _ in name))
     gate.set()
     pool.close()
-    assert b"".join(batcher.decoded) == b"heldabcacaa"
+    assert b"".join(queue.decoded) == b"heldabcacaa"
 
 
-def test_images_that_do_not_fit_into_memory_together_are_decoded_one_after_the_other(make, batcher):
+def test_images_that_do_not_fit_into_memory_together_are_decoded_one_after_the_other(make, queue):
     at_once, most, lock = 0, 0, threading.Lock()
 
     def decode(data):
@@ -154,4 +154,4 @@ def test_images_that_do_not_fit_into_memory_together_are_decoded_one_after_the_o
     put(pool, *[b"x"] * 6, decode_bytes=8)
     pool.close()
     assert most == 1
-    assert len(batcher.decoded) == 6
+    assert len(queue.decoded) == 6

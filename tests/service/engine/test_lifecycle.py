@@ -197,10 +197,10 @@ def test_a_full_queue_after_a_failed_run_is_not_ready(serve, monkeypatch):
         broken.setattr(Model, "run", fail)
         assert client.post("/embed", content=IMAGE).status_code == 503
     job = Job(Request(), math.inf)
-    batcher.admit([job])
+    batcher.queue.admit([job])
     assert client.get("/health/ready").status_code == 503
     assert samples(client)["swin_ready"] == 0
-    batcher.drop(job, ValueError("not wanted"))
+    batcher.queue.drop(job, ValueError("not wanted"))
     assert client.get("/health/ready").status_code == 200
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from service.api.accept import best
+from service.api.negotiation import best
 from tests.support.images import encode, noise
 
 OFFERS = ("application/json", "application/octet-stream", "application/x-npy")

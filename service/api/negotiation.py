@@ -1,4 +1,4 @@
-"""Content negotiation: which of our media types an `Accept` header would rather have."""
+"""What headers say of bodies: the media type of the answer, the coding of the request's."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,15 +11,21 @@ MAX_BYTES = 4096
 
 
 def accepted(request: Request) -> str:
-    """The request's `Accept`: lines of that name are one list (RFC 9110, 5.3).
+    """The request's `Accept`; several lines of it are one list (RFC 9110, 5.3).
 
     Raises:
-        InvalidRequest: it is longer than any that means something.
+        InvalidRequest: it has more than `MAX_BYTES`.
     """
     header = ",".join(request.headers.getlist("accept"))
     if len(header) > MAX_BYTES:
         raise InvalidRequest(f"Accept has more than {MAX_BYTES} bytes", param="Accept")
     return header
+
+
+def coding(request: Request) -> str:
+    """The `Content-Encoding` of a request's body, in lower case; empty where it has none."""
+    name = ", ".join(request.headers.getlist("content-encoding")).strip().lower()
+    return "" if name == "identity" else name
 
 
 @lru_cache(maxsize=64)
