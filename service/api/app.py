@@ -81,6 +81,7 @@ def create_app(
         lifespan=_lifespan(service, on_failure),
         root_path=settings.root_path,
         redirect_slashes=False,  # the host that a client names is not ours to send it to
+        openapi_url=None,  # api/openapi.py serves it as bytes that are made once
         docs_url=None,  # api/docs.py serves it without a third host
         redoc_url=None,
         telemetry=traces.telemetry(),
@@ -137,7 +138,6 @@ def _add_doors(app: FastAPI, settings: Settings) -> None:
     for door in (docs, health, playground):
         app.include_router(door.router)
     app.include_router(open_inference.probes)
-    app.mount(docs.ASSETS, docs.FilesInMemory())
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:

@@ -3,51 +3,21 @@
 The package fastapi-swagger brings them. Addresses are relative: any prefix may stand before them.
 """
 
-import asyncio
 import base64
-import functools
 import hashlib
-import os
+import importlib.resources
 import re
 from pathlib import Path
-from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import FileResponse, HTMLResponse, Response
-from starlette.staticfiles import PathLike, StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.responses import HTMLResponse, Response
+
+from service.api import playground
 
 router = APIRouter(tags=["docs"], include_in_schema=False)
 
-ASSETS = "/docs/assets"
-
-_contents = functools.cache(Path.read_bytes)
-
-
-class FilesInMemory(StaticFiles):
-    """Sends files from memory, in one piece, and to few clients at a time.
-
-    A thousand clients that ask for 1.7 MB each, without a key, would otherwise take the event loop
-    from everyone else.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(packages=[("fastapi_swagger", "resources")])
-        self._turns = asyncio.Semaphore(2)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._turns:
-            await super().__call__(scope, receive, send)
-
-    def file_response(self, full_path: PathLike, *args: Any, **options: Any) -> Response:  # noqa: ANN401
-        """The response that has the file's contents, or says that the client has them."""
-        response = super().file_response(full_path, *args, **options)
-        if not isinstance(response, FileResponse):
-            return response
-        headers = {name: response.headers[name] for name in ("content-type", "etag")}
-        return Response(_contents(Path(os.fspath(full_path))), response.status_code, headers)
-
+FILES = playground.read_files(Path(str(importlib.resources.files("fastapi_swagger") / "resources")))
 
 PAGE = bytes(
     get_swagger_ui_html(
@@ -82,3 +52,9 @@ HEADERS = {
 async def docs() -> HTMLResponse:
     """The page, which reads `/openapi.json`."""
     return HTMLResponse(PAGE, headers=HEADERS)
+
+
+@router.get("/docs/assets/{name}")
+async def asset(request: Request, name: str) -> Response:
+    """A file that the page loads."""
+    return playground.answer(request, FILES.get(name))

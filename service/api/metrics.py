@@ -1,6 +1,5 @@
 """`GET /metrics`, for Prometheus."""
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -28,5 +27,6 @@ TEXT: dict[int | str, dict[str, Any]] = {
 async def metrics(request: Request) -> Response:
     """Prometheus text, or OpenMetrics where the scraper accepts it."""
     encode, content_type = choose_encoder(accepted(request))
-    body = await asyncio.to_thread(encode, service_state(request).metrics.page)
+    service = service_state(request)
+    body = await service.metrics_page.text(service.metrics.page, content_type, encode)
     return Response(body, headers={"Content-Type": content_type})

@@ -6,8 +6,10 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI
+import orjson
+from fastapi import FastAPI, Request
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from service import errors
 from service.errors import ServiceError
@@ -147,7 +149,7 @@ def error_responses(
 
 
 def install(app: FastAPI, kinds: Sequence[Any]) -> None:
-    """Have the app's OpenAPI document tell what no door knows by itself.
+    """Serve the app's OpenAPI document, and have it tell what no door knows by itself.
 
     That is the errors and headers that all doors have, and the served model, in whose place the
     document has a made-up name until it is loaded. Each status is listed where it can be given and
@@ -170,18 +172,28 @@ def install(app: FastAPI, kinds: Sequence[Any]) -> None:
         for operations in whole["paths"].values():
             for operation in operations.values():
                 _complete(operation, _error_of(operation))
+        if app.root_path:
+            whole["servers"] = [{"url": app.root_path}]
         filled = _fill(whole, {MODEL_NAME: name, MODEL_DIMENSIONS: dimensions})
         assert isinstance(filled, dict)  # noqa: S101 - as it went in
         return filled
 
-    def current() -> dict[str, Any]:
+    @lru_cache(maxsize=1)
+    def text(name: str, dimensions: int) -> bytes:
+        return orjson.dumps(document(name, dimensions))
+
+    def served() -> tuple[str, int]:
         try:
             card = app.state.service.lifecycle.embedder.card
         except errors.NotReady:
-            return document("swin_nano_patch4_window7_224", 512)
-        return document(card.name, card.embedding_dim)
+            return "swin_nano_patch4_window7_224", 512
+        return card.name, card.embedding_dim
 
-    app.openapi = current  # type: ignore[method-assign]
+    async def answer(_: Request) -> Response:
+        return Response(text(*served()), media_type="application/json")
+
+    app.openapi = lambda: document(*served())  # type: ignore[method-assign]
+    app.add_route("/openapi.json", answer, include_in_schema=False)
 
 
 def _error_of(operation: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from service.engine.embedder import Embedder
 from service.engine.lifecycle import Lifecycle
 from service.engine.memory_budget import Charge, MemoryBudget
 from service.observability.metrics import Metrics
+from service.observability.metrics_page import MetricsPage
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class ServiceState:
         lifecycle: has the embedder, and says whether the service is ready.
         budget: the memory that requests and answers may hold.
         reload: loads the model file again.
+        metrics_page: writes the metrics for those who ask.
         fetcher: fetches images by URL, where the operator allows it.
     """
 
@@ -35,6 +37,7 @@ class ServiceState:
     lifecycle: Lifecycle
     budget: MemoryBudget
     reload: Callable[[], Awaitable[object]]
+    metrics_page: MetricsPage = field(default_factory=MetricsPage)
     fetcher: "Fetcher | None" = None
 
 

@@ -100,6 +100,7 @@ class Lifecycle:
             self.phase = Phase.FAILED
             return
         self._watch(self._embedder)
+        memory.freeze()
         if self.phase is Phase.STARTING:
             self.phase = Phase.SERVING
             logger.info("ready in %.1f s", self._metrics.observe_start())
@@ -172,6 +173,7 @@ class Lifecycle:
             await self._close(old)
             del old
             await asyncio.to_thread(memory.give_back)
+            memory.freeze()
 
     def ask_reload(self) -> None:
         """Reload in the background; how it went is in the log and the metrics."""

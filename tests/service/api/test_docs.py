@@ -29,3 +29,18 @@ def test_no_answer_is_taken_for_something_else(client, path):
     kinds |= {"css": "text/css", "png": "image/png"}
     wanted = kinds[re.split(r"[./]", path)[-1]]
     assert answer.headers["Content-Type"].partition(";")[0] == wanted
+
+
+def test_the_document_names_the_path_that_a_proxy_adds(serve):
+    client = serve()
+    client.app.root_path = "/swin"  # the setting does it with a warning of FastAPI's
+    assert client.get("/openapi.json").json()["servers"] == [{"url": "/swin"}]
+
+
+def test_large_answers_are_made_once(client):
+    for path in ("/openapi.json", "/docs/assets/swagger-ui-bundle.js"):
+        first, again = (client.get(path) for _ in range(2))
+        assert first.content == again.content
+    answer = client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+    assert (answer.status_code, answer.content) == (304, b"")
+    assert client.get("/docs/assets/nothing.js").status_code == 404

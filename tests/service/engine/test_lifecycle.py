@@ -1,7 +1,9 @@
 import asyncio
+import gc
 import math
 import shutil
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -69,6 +71,24 @@ def test_a_bad_file_changes_nothing(serve, served):
     assert np.array_equal(before[1], after[1])
     assert samples(client)['swin_model_reloads_total{outcome="failed"}'] == 1
     assert client.get("/health/ready").status_code == 200
+
+
+def test_the_garbage_collector_passes_by_what_is_there_for_good(serve, served):
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+
+    gc.unfreeze()
+    client = serve(model=served, admin=True)
+    assert gc.get_freeze_count() > 10_000
+    embedder = client.app.state.service.lifecycle.embedder
+    embedder.cycle = Cycle()
+    gc.freeze()
+    old = weakref.ref(embedder.cycle)
+    del embedder
+    assert client.post("/admin/reload").status_code == 200
+    assert old() is None
+    assert gc.get_freeze_count() > 10_000
 
 
 def test_reload_is_off_by_default(client):
