@@ -16,7 +16,7 @@ from service.engine.resources import usable_cores
 
 @dataclass(frozen=True)
 class Layout:
-    """As many runs at once as `streams`, each on `threads`."""
+    """`streams` runs at a time, each on `threads` threads."""
 
     streams: int
     threads: int
@@ -24,7 +24,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Trial:
-    """What a layout gave: images a second under load, and seconds that a lone image takes."""
+    """The result of a layout: images a second under load, and seconds for a single image."""
 
     layout: Layout
     images_per_s: float
@@ -32,7 +32,7 @@ class Trial:
 
 
 def layouts(cores: int) -> list[Layout]:
-    """The ways to share out cores, from a stream a core to one stream with all of them."""
+    """The ways to divide the cores, from one stream a core to one stream on all of them."""
     threads = [count for count in (1, 2, 4, 8) if count < cores and cores % count == 0]
     return [Layout(cores // count, count) for count in [*threads, cores]]
 
@@ -40,8 +40,8 @@ def layouts(cores: int) -> list[Layout]:
 def advice(trials: Sequence[Trial]) -> dict[str, int]:
     """Settings for these trials; none where the defaults are best.
 
-    The defaults are a stream a core and, for a lone run, all cores: the first trial's images a
-    second and the last one's lone time.
+    The defaults run a stream on each core, as the first trial does, and a single image on all
+    cores, as the last one does.
     """
     most = max(trials, key=lambda trial: trial.images_per_s)
     if most.layout.threads == 1:
@@ -54,7 +54,7 @@ def advice(trials: Sequence[Trial]) -> dict[str, int]:
 
 
 def measure(path: Path, layout: Layout, seconds: float) -> Trial:
-    """Run a grey image in a layout, alone and then on all streams, for `seconds` each."""
+    """Time a layout on a grey image: one stream for `seconds`, then all streams."""
     loaded = models.load(path, "cpu", layout.threads)
     size = loaded.card.image_size
     image = np.full((1, size, size, 3), 128, np.uint8)
@@ -84,10 +84,10 @@ def measure(path: Path, layout: Layout, seconds: float) -> Trial:
 
 
 def report(path: Path, seconds: float) -> Iterator[str]:
-    """Lines that say how each layout does, and then the settings to use.
+    """A line for each layout, then the settings to use.
 
     Raises:
-        ArtifactError: the model cannot be had.
+        ArtifactError: the model cannot be loaded.
     """
     trials = []
     for layout in layouts(usable_cores()):

@@ -24,6 +24,7 @@ from model_export.export import export
 from training import alterations, methods, photos, report
 from training.methods import Method
 from training.ranking import copy_ranks, crop_scores, first, neighbour_accuracy
+from training.report import Scores
 
 STRENGTHS = 3
 CROPS = 6
@@ -40,30 +41,6 @@ class Copies:
 
     references: list[Image.Image]
     queries: dict[tuple[str, int], list[Image.Image]]
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What one method reached.
-
-    Attributes:
-        copies: Recall@1 by alteration and strength.
-        copies_map: Mean average precision over all copies; each has one right answer.
-        crops: Recall@1 of another crop of the same photo.
-        crops_map: Mean average precision of the other crops of the same photo.
-        digits: Accuracy of the five nearest digits.
-    """
-
-    copies: dict[tuple[str, int], float]
-    copies_map: float
-    crops: float
-    crops_map: float
-    digits: float
-
-    @property
-    def recall(self) -> float:
-        """Mean copy-detection recall@1 over all alterations and strengths."""
-        return float(np.mean(list(self.copies.values())))
 
 
 def make_copies(originals: Mapping[str, Image.Image], distractors: list[Image.Image]) -> Copies:

@@ -1,19 +1,40 @@
 """Scores as a table and as a picture."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from training.alterations import ALTERATIONS
 
-if TYPE_CHECKING:
-    from training.evaluate import Scores
+
+@dataclass(frozen=True)
+class Scores:
+    """What one method reached.
+
+    Attributes:
+        copies: Recall@1 by alteration and strength.
+        copies_map: Mean average precision over all copies; each has one right answer.
+        crops: Recall@1 of another crop of the same photo.
+        crops_map: Mean average precision of the other crops of the same photo.
+        digits: Accuracy of the five nearest digits.
+    """
+
+    copies: dict[tuple[str, int], float]
+    copies_map: float
+    crops: float
+    crops_map: float
+    digits: float
+
+    @property
+    def recall(self) -> float:
+        """Mean copy-detection recall@1 over all alterations and strengths."""
+        return float(np.mean(list(self.copies.values())))
 
 
-def table(scores: Mapping[str, "Scores"]) -> str:
+def table(scores: Mapping[str, Scores]) -> str:
     """Two Markdown tables, in percent: the suites, then copy detection by alteration."""
     head = ("copies R@1", "copies mAP", "crops R@1", "crops mAP", "digits 5-NN")
     lines = [f"| method | {' | '.join(head)} |", "| --- |" + " ---: |" * len(head)]
@@ -31,7 +52,7 @@ def table(scores: Mapping[str, "Scores"]) -> str:
     return "\n".join(lines)
 
 
-def plot(scores: Mapping[str, "Scores"], output: Path) -> None:
+def plot(scores: Mapping[str, Scores], output: Path) -> None:
     """Copy-detection recall@1 by alteration, the mean of its strengths: a group of bars each."""
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     axis = figure.subplots()

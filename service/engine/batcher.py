@@ -73,7 +73,7 @@ class Batcher:
 
     @property
     def busy(self) -> int:
-        """Streams with a batch in hand, which they decode or run."""
+        """Streams that decode or run a batch."""
         return sum(stream.lane.busy for stream in self._streams)
 
     @property
@@ -87,11 +87,11 @@ class Batcher:
         return max(stream.last_run for stream in self._streams)[1]
 
     def longest_run_s(self) -> float:
-        """How long the oldest run under way has been going, in seconds; 0 if there is none."""
+        """Seconds since the oldest run under way began; 0 if there is none."""
         return self._longest_s(runs=True)
 
     def longest_decode_s(self) -> float:
-        """The same of the images that streams decode."""
+        """Seconds since the oldest decoding under way began; 0 if there is none."""
         return self._longest_s(runs=False)
 
     def _longest_s(self, *, runs: bool) -> float:

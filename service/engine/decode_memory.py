@@ -1,23 +1,22 @@
-"""A bound on the memory that images take while they are decoded."""
+"""A limit on the memory for decoding images."""
 
 import threading
 
 from service.engine.job import Job
 
 BYTES_PER_THREAD = 384 * 1024 * 1024
-"""What large images may take for each thread that decodes: as much as a photo of 24 million pixels
-does in any format but WebP. One that takes far more leaves threads to images that take less."""
+"""Memory for large images, for each thread that decodes: enough for a photo of 24 million pixels in
+any format but WebP. While a larger image is decoded, some threads can decode only small ones."""
 
 
 class DecodeMemory:
     """Memory that decoders share: a thread takes an image only if there is room to decode it.
 
-    Whoever waits for an image waits on a condition of `lock`, and names it in `waiting`. One image
-    is always let through, however large, when nothing else is being decoded.
+    An image of any size may be decoded while no other large one is.
 
     Attributes:
         lock: held while images are taken.
-        waiting: conditions of those who may wait for room.
+        waiting: conditions of `lock`, notified when there is room again.
     """
 
     def __init__(self, limit: int) -> None:
@@ -36,7 +35,7 @@ class DecodeMemory:
         self._reserved += job.decode_bytes
 
     def release(self, job: Job) -> None:
-        """Give back what was set aside for a job's image, which is decoded or will not be."""
+        """Give back the room of a job's image, which is decoded or will not be."""
         if job.decode_bytes:
             with self.lock:
                 self._reserved -= job.decode_bytes

@@ -14,7 +14,7 @@ class Decoder:
     """Decodes images as a model wants them; several threads may use it at once.
 
     Attributes:
-        memory: which they share.
+        memory: shared by those threads.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Decoder:
         """Give a job its pixels, if it has none yet; room for them was reserved in `memory`.
 
         Raises:
-            InvalidImage, ImageTooLarge: they cannot be had.
+            InvalidImage, ImageTooLarge: the image cannot be decoded.
         """
         if job.data is None:
             return

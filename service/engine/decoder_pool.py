@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 class DecoderPool:
     """`count` threads that decode admitted images for a queue; requests take turns by cost.
 
-    They are there from the start, so giving them work cannot fail for want of a thread.
+    All threads start with the pool, so that giving them work cannot fail.
     """
 
     def __init__(self, count: int, decoder: Decoder, queue: ImageQueue) -> None:
@@ -40,7 +40,7 @@ class DecoderPool:
             thread.start()
 
     def put(self, jobs: Sequence[Job]) -> None:
-        """Have the images of a request decoded, by the next threads that are free."""
+        """Decode the images of a request, in the next free threads."""
         with self._news:
             for job in jobs:
                 self._jobs.put(job)

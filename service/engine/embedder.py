@@ -24,7 +24,7 @@ from service.types import Embedding, EngineState, Image, Vector
 STALLED_RUNS = 20
 STALLED_S = 4.0
 STALLED_DECODE_S = 30.0
-"""Far more than the slowest image within the limits takes, and less than anyone waits for."""
+"""Far more than the slowest allowed image takes, and less than a client waits."""
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Embedder:
         except BaseException:
             placed.close()
             raise
-        memory.give_back()  # what loading parsed and packed is in part freed again
+        memory.give_back()  # loading leaves much free memory
         self.load_s = time.monotonic() - began
 
     def _start(self, settings: Settings) -> None:
@@ -132,11 +132,11 @@ class Embedder:
             raise
 
     def alive(self) -> bool:
-        """Whether all threads are there. One that ended is not started again."""
+        """Whether every thread is alive. A thread that ended is not started again."""
         return self.batcher.alive and (self._pool is None or self._pool.alive)
 
     def hung(self) -> bool:
-        """Whether a thread has been at a run or an image for longer than any should."""
+        """Whether a run or the decoding of an image takes far too long."""
         longest_s = max(STALLED_S, STALLED_RUNS * self.batcher.warm_run_s)
         decoding = self.batcher.longest_decode_s if self._pool is None else self._pool.longest_s
         return self.batcher.longest_run_s() > longest_s or decoding() > STALLED_DECODE_S
@@ -148,14 +148,14 @@ class Embedder:
     def healthy(self) -> bool:
         """Whether the engine makes progress: it is not stalled, and the last run succeeded.
 
-        Free after a success; after a failure it is a real run that has to succeed.
+        After a success this costs nothing; after a failure a real run has to succeed.
         """
         if self.stalled() or not self._placement.healthy():
             return False
         return not self.batcher.last_run_failed or self._runs()
 
     def _runs(self) -> bool:
-        """Whether the model succeeds on a grey image."""
+        """Whether the model can embed a grey image."""
         size = self.card.image_size
         grey = np.full((size, size, 3), 128, np.uint8)
         job = Job(Request(), math.inf, pixels=grey)
@@ -168,7 +168,7 @@ class Embedder:
         return True
 
     def state(self) -> EngineState:
-        """What it is doing now, for the metrics."""
+        """What the engine is doing now, for the metrics."""
         batcher, queue = self.batcher, self._queue
         return EngineState(
             queued=queue.depth,
@@ -188,5 +188,5 @@ class Embedder:
 
 
 def unit_length(vector: Vector) -> Vector:
-    """A vector over its L2 norm: float32 `[dim]`. One at a time, so that its bits are its own."""
+    """A vector divided by its L2 norm: float32 `[dim]`. Its bits depend on no other vector."""
     return vector / np.linalg.norm(vector)

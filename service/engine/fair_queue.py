@@ -10,11 +10,11 @@ from typing import NamedTuple
 from service.engine.job import Job, Request
 
 PATIENCE = 32.0
-"""How long an image lets others go first, in multiples of what it costs itself."""
+"""How long an image lets others go first, in multiples of its own cost."""
 
 
 class Turn(NamedTuple):
-    """When the turn of a request comes; of equal ones the first to enter comes first."""
+    """When a request's turn comes; among equals the first to enter goes first."""
 
     comes_at: float
     entry: int
@@ -22,11 +22,11 @@ class Turn(NamedTuple):
 
 
 class FairQueue:
-    """Jobs that wait, by request. Whoever calls holds the lock of those who share it.
+    """Waiting jobs by request. The caller holds the lock that guards the queue.
 
-    A request's turn comes `PATIENCE` times the cost of its next image after that image came to be
-    its first. Equal images take turns, one of each request; an expensive one lets all go first that
-    come in the meantime and cost little, and no longer, so that it gets its turn whatever comes.
+    A request's next image waits for `PATIENCE` times its own cost before its turn. So equal images
+    take turns, one of each request. An expensive image lets cheap ones go first while it waits, but
+    its turn always comes.
     """
 
     def __init__(self) -> None:
@@ -35,23 +35,23 @@ class FairQueue:
         self._entries = itertools.count()
 
     def __bool__(self) -> bool:
-        """Whether any wait."""
+        """Whether any job waits."""
         return bool(self._turns)
 
     def put(self, job: Job) -> None:
-        """Have a job wait behind those of its request that wait."""
+        """Add a job behind the others of its request."""
         jobs = self._waiting.setdefault(job.request, deque())
         jobs.append(job)
         if len(jobs) == 1:
             self._enter(jobs)
 
     def first(self, allowed: Callable[[Job], bool]) -> Job | None:
-        """The job that is next of those that are allowed to be; None if there is none."""
+        """The next allowed job; None if there is none."""
         turn = self._first(allowed)
         return turn and turn.jobs[0]
 
     def take(self, allowed: Callable[[Job], bool]) -> Job | None:
-        """Take the job that is next of those that are allowed to be; None if there is none."""
+        """Take the next allowed job; None if there is none."""
         turn = self._first(allowed)
         if turn is None:
             return None

@@ -12,7 +12,7 @@ from service.types import Embedding, Pixels
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """Images that came together, and take turns with those of other requests.
+    """The images of one request, which takes turns with other requests.
 
     Attributes:
         places: how many of its images hold a place in the queue.
@@ -25,15 +25,15 @@ class Request:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One image on its way. Whoever waits for it holds `future`, and gives up by cancelling it.
+    """One image on its way through the engine; cancelling `future` gives it up.
 
     Attributes:
-        request: what it came with.
-        deadline: when its vector is of no use any more, by `time.monotonic`.
+        request: the request it belongs to.
+        deadline: when it is too late for its vector, by `time.monotonic`.
         data: the image file; None once it is being decoded.
         pixels: as the model takes them; None until it is decoded.
-        cost_s: seconds of one thread that it is expected to take.
-        decode_bytes: memory that decoding it is expected to take, where that is bounded.
+        cost_s: estimated seconds of one thread.
+        decode_bytes: estimated memory for decoding it; 0 for a small image, which is not counted.
         decode_s, width, height: of the image, once it is decoded.
         queued_at, taken_at: when it began and ended to wait for a stream.
     """

@@ -20,7 +20,7 @@ from service.settings import Settings
 WATCH_S = 0.5
 
 LAST_S = 2.0
-"""What the engine has at least to end what it is at, if requests took all of the grace."""
+"""The least time that the engine gets to finish its work, even if requests used up the grace."""
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class Phase(Enum):
-    """Where in its life a service is."""
+    """The phases of a service's life."""
 
     STARTING = "starting"
     SERVING = "serving"
@@ -41,7 +41,7 @@ async def _to_nobody(embedder: Embedder) -> None:
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
-    """Wait for work in a thread that may hang: asyncio waits for those of its own at the end."""
+    """Run work in a thread that may hang; asyncio would wait for its own threads at the end."""
     done: Future[T] = Future()
     done.set_running_or_notify_cancel()
 
@@ -56,13 +56,13 @@ async def _in_thread(work: Callable[[], T]) -> T:
 
 
 class Lifecycle:
-    """Holds the embedder once it is loaded, and says whether requests may have it.
+    """Loads, replaces and closes the embedder, and says whether the service is ready.
 
     Args:
         settings: of the service.
-        metrics: where its state is told.
+        metrics: show its state.
         load: loads the model.
-        introduce: called with each embedder that will serve, before the one it replaces is closed.
+        introduce: prepares each new embedder for serving, before the old one is closed.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Lifecycle:
         metrics.watch_ready(self.ready)
 
     async def start(self) -> None:
-        """Load the embedder, without keeping anyone from being told that it is not ready yet."""
+        """Load the embedder in a thread, so that requests get `NotReady` meanwhile."""
         await self._start()
         self.started.set()
 
@@ -106,7 +106,7 @@ class Lifecycle:
             logger.info("ready in %.1f s", self._metrics.observe_start())
 
     def _watch(self, embedder: Embedder) -> None:
-        """Have the metrics tell of an embedder that begins to serve."""
+        """Have the metrics show an embedder that begins to serve."""
         self._metrics.engine.watch(
             embedder.model, embedder.load_s, embedder.state, on_gpu=embedder.on_gpu
         )
@@ -115,9 +115,9 @@ class Lifecycle:
         return await _in_thread(lambda: Embedder(self._settings, self._metrics, self._load))
 
     async def watch(self) -> None:
-        """Give up once a thread of the engine ended, or it has stalled for `SWIN_STALL_EXIT_S`.
+        """Give up once a thread of the engine has ended, or it has stalled for `SWIN_STALL_EXIT_S`.
 
-        Nothing here can mend either.
+        Neither can be repaired in this process.
         """
         progress = time.monotonic()
         while self.failure is None:
@@ -139,14 +139,13 @@ class Lifecycle:
         logger.critical("%s; giving up", failure)
 
     async def reload(self) -> None:
-        """Load the model file again, and serve what is in it from the next request on.
+        """Load the model file again, and serve it from the next request on.
 
-        Requests that were taken before are answered by the model that took them, which is dropped
-        when the last of them is done. Both are in memory until then. An old one that hangs
-        stays there.
+        Earlier requests are answered by the old model. It is dropped when the last of them is
+        done; until then both are in memory. An old model that hangs stays in memory.
 
         Raises:
-            ReloadFailed: the file cannot be served; the old model still is.
+            ReloadFailed: the file cannot be served; the old model is served on.
             NotReady: no model is served yet, or the service is stopping.
         """
         async with self._swapping:
@@ -176,7 +175,7 @@ class Lifecycle:
             memory.freeze()
 
     def ask_reload(self) -> None:
-        """Reload in the background; how it went is in the log and the metrics."""
+        """Reload in the background; the log and the metrics show the result."""
         if self._asked_reload is None or self._asked_reload.done():
             self._asked_reload = asyncio.create_task(self._reload_quietly())
 
@@ -184,7 +183,7 @@ class Lifecycle:
         try:
             await self.reload()
         except ReloadFailed:
-            pass  # which `reload` has told
+            pass  # `reload` has logged it
         except NotReady as error:
             logger.warning("not reloaded: %s", error)
 
@@ -197,15 +196,15 @@ class Lifecycle:
             logger.info("draining: finishing the requests in flight")
 
     def grace_left_s(self) -> float:
-        """How much of `SWIN_SHUTDOWN_GRACE_S` is left; all of it before `drain` was called."""
+        """Seconds left of `SWIN_SHUTDOWN_GRACE_S`; all of them before `drain` is called."""
         if self._stop_by is None:
             return self._settings.shutdown_grace_s
         return max(0.0, self._stop_by - time.monotonic())
 
     async def stop(self) -> None:
-        """Finish what was submitted; what is not done within the grace is left behind, a failure.
+        """Finish what was submitted. Work that is not done within the grace is a `failure`.
 
-        A thread that hangs can be neither waited for nor ended.
+        A thread that hangs cannot be ended, so it is left behind.
         """
         self.phase = Phase.DRAINING
         with contextlib.suppress(TimeoutError):
@@ -220,7 +219,7 @@ class Lifecycle:
             self.failure = EngineError("the engine did not end in time and was left behind")
 
     async def _close(self, embedder: Embedder) -> None:
-        """Have an embedder finish what was submitted, for as long as it does not hang."""
+        """Have an embedder finish what was submitted, unless it hangs."""
         closing = asyncio.create_task(_in_thread(embedder.close))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)

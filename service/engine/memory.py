@@ -1,4 +1,4 @@
-"""Returning memory that the process does not use to the system."""
+"""glibc's heaps: how they are laid out, and how unused memory goes back to the system."""
 
 import contextlib
 import ctypes
@@ -10,18 +10,18 @@ M_ARENA_MAX = -8
 """malloc.h of glibc."""
 
 LARGE = 8 * 1024 * 1024
-"""Bytes of a block that is mapped by itself, and of a heap's free end that is kept: a JPEG is
-decoded at a size that takes no more, at 4 bytes a pixel (`preprocess.DRAFT_MARGIN`)."""
+"""Blocks of more bytes are mapped separately, and this much of a heap's free end is kept. A JPEG is
+decoded at a size that needs no more, at 4 bytes a pixel (`preprocess.DRAFT_MARGIN`)."""
 
 
 def lay_out_heaps(cores: int) -> None:
-    """Have glibc give large blocks back as they are freed, and keep room for the others.
+    """Have glibc return large blocks to the system when they are freed, and keep room for others.
 
-    Left alone glibc maps large blocks by themselves only until the first of them is freed, and
-    larger ones than that from then on: the blocks of 16 MiB in which Pillow keeps pixels then lie
-    in each thread's heap, and small ones that follow them keep it from shrinking. Once told what is
-    large, it gives back the end of a heap from 128 KiB on, so that every image would fault its
-    pages in anew. Threads share a heap a core: those that wait would keep one each.
+    By default glibc raises its threshold for separately mapped blocks when the first one is freed.
+    Pillow's blocks of 16 MiB then lie in each thread's heap, and small blocks behind them keep the
+    heap from shrinking. A fixed threshold prevents that. It also makes glibc return the end of a
+    heap from 128 KiB on, so that every image would fault its pages in again: hence the second
+    setting. The third limits the heaps to one a core; otherwise every idle thread would keep one.
     """
     with contextlib.suppress(AttributeError, OSError):  # another C library
         libc = ctypes.CDLL(None)
@@ -31,16 +31,16 @@ def lay_out_heaps(cores: int) -> None:
 
 
 def freeze() -> None:
-    """Have the garbage collector pass by what is there now, which stays for as long as the process.
+    """Exclude the objects that exist now from garbage collection, as they stay until the process ends.
 
-    It would go through all of it, with the interpreter lock held, whenever the objects of those
-    who are connected have grown by a quarter of it.
+    Otherwise they are all visited, with the interpreter lock held, whenever the objects of open
+    connections have grown by a quarter of them.
     """
     gc.freeze()
 
 
 def give_back() -> None:
-    """Have what nobody refers to any more freed, and glibc give it back to the system."""
+    """Free unreachable objects, and return free memory to the system."""
     gc.unfreeze()
     gc.collect()
     with contextlib.suppress(AttributeError, OSError):  # another C library

@@ -1,9 +1,9 @@
-"""How the memory there is gets shared out, before anything is loaded.
+"""How the available memory is divided, before anything is loaded.
 
-    memory there is >= process and model + images that are being decoded + COPIES x budget
+    available memory >= process and model + images that are being decoded + COPIES x budget
 
-The budget is what clients may have us hold (`memory_budget`). Where the default of
-`SWIN_MAX_IMAGE_PIXELS` is too large for what is left, it is lowered.
+The budget is for what clients send and do not read (`memory_budget`). Where the default of
+`SWIN_MAX_IMAGE_PIXELS` is too large for the rest, it is lowered.
 """
 
 import contextlib
@@ -25,17 +25,17 @@ PROCESS_BYTES = 200 * MIB
 """Resident memory of a process without a model, with its connections and its metrics."""
 
 PROCESS_ADDRESSES = 700 * MIB
-"""The addresses that it takes: `RLIMIT_AS` counts libraries, stacks and heaps that are not used."""
+"""Its address space: `RLIMIT_AS` also counts unused parts of libraries, stacks and heaps."""
 
 MODEL_COPIES = 3
-"""Of the model file: the weights, as the runs of many threads and those of one have packed them."""
+"""Sizes of the model file: the weights, and copies packed for single-threaded and other runs."""
 
 DECODING = 4
-"""One in so many bytes is for large images that are decoded at once. One that takes more is decoded
+"""One byte in this many is for decoding large images at the same time. A larger image is decoded
 while no other large one is (`decode_memory`)."""
 
 LEAST_REQUESTS = 4
-"""There is room for so many of the largest requests."""
+"""Room for at least this many of the largest requests."""
 
 LEAST_PIXELS = 1_000_000
 
@@ -44,13 +44,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Who may take how many bytes.
+    """How many bytes each part may take.
 
     Attributes:
-        usable: what the process may take.
-        process: what it takes with its model, before the first request.
+        usable: all that the service may take.
+        process: the process with its model, before the first request.
         decoding: images that are being decoded, with `max_image_pixels`.
-        budget: what clients may have us hold.
+        budget: requests and answers.
         max_image_pixels: the largest image.
     """
 
@@ -61,11 +61,11 @@ class MemoryPlan:
     max_image_pixels: int
 
     def fits(self) -> bool:
-        """Whether all of it together fits the memory there is."""
+        """Whether everything fits."""
         return self.needed() <= self.usable
 
     def needed(self) -> int:
-        """All of it together."""
+        """Bytes that everything takes together."""
         return self.process + self.decoding + COPIES * self.budget
 
 
@@ -98,10 +98,10 @@ def fit(settings: Settings) -> Settings:
 
 
 def make(settings: Settings, usable: int, process: int, cores: int) -> MemoryPlan:
-    """Share memory out.
+    """Divide memory.
 
     Args:
-        settings: those that are set explicitly are kept, whether they fit or not.
+        settings: explicit ones are kept, even if they do not fit.
         usable: bytes that all processes of the service may take.
         process: bytes that one takes without a model.
         cores: that may be used.
@@ -124,7 +124,7 @@ def make(settings: Settings, usable: int, process: int, cores: int) -> MemoryPla
 
 
 def decode_bytes(settings: Settings) -> int:
-    """Bytes that the large images which this process decodes at once may take together."""
+    """Bytes that this process may take for decoding large images at the same time."""
     usable, _ = usable_memory()
     return usable // DECODING // settings.workers
 
@@ -132,10 +132,10 @@ def decode_bytes(settings: Settings) -> int:
 def usable_memory(
     cgroup: Path = resources.CGROUP, membership: Path = resources.MEMBERSHIP
 ) -> tuple[int, int]:
-    """Bytes that the process may take, and what it takes of them by itself.
+    """Bytes that the process may take, and how many of them it takes without a model.
 
-    The least of the machine's memory, the limits of its control group and of those around it, and
-    `RLIMIT_AS`, of which a process takes more.
+    The limit is the least of the machine's memory, the limits of the process's control groups, and
+    `RLIMIT_AS`; against `RLIMIT_AS` a process counts for more.
     """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     memory = min([memory, *_cgroup_limits(cgroup, membership)])

@@ -21,10 +21,10 @@ HOW_TO_EXPORT = "make one with: python -m model_export NAME --output FILE"
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded artifact; `run` may be called from several threads, which share the weights.
+    """A loaded artifact. Several threads may call `run`; they share the weights.
 
-    `lone_session` is the same model on more threads, for a run that has the machine to itself;
-    where that would be as many, it is `session` itself.
+    `lone_session` is the same model on more threads, for a run that has the machine to itself. It
+    is `session` where that would take no more threads.
     """
 
     card: ModelCard
@@ -35,7 +35,7 @@ class Model:
 
     @property
     def provider(self) -> str:
-        """Onnxruntime's name of what runs the model."""
+        """The execution provider that runs the model, by onnxruntime's name."""
         return PROVIDERS[kind(self.device)]
 
     def run(self, pixels: Pixels, *, lone: bool = False) -> Vectors:
@@ -45,8 +45,8 @@ class Model:
         """
         session = self.lone_session if lone else self.session
         vectors: Vectors = session.run([EMBEDDING], {PIXELS: pixels})[0]
-        # Onnxruntime's own array lies in its arena until nobody refers to it. In the midst of a
-        # block that the next run needs whole, it makes that run take another.
+        # Onnxruntime's own array stays in its arena as long as it is in use, and may split a block
+        # that the next run needs whole. That run would then allocate another.
         return vectors.copy()
 
     def warm_up(self) -> float:
@@ -56,7 +56,7 @@ class Model:
             ArtifactError: the vectors are not what the card promises.
         """
         grey = np.full((1, self.card.image_size, self.card.image_size, 3), 128, np.uint8)
-        # A first run has no memory pattern to follow and takes more memory than any after it.
+        # The first run has no memory pattern yet and takes more memory than any later one.
         give_back = ort.RunOptions()
         give_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         for session in {self.lone_session, self.session}:
@@ -67,7 +67,7 @@ class Model:
         return time.monotonic() - began
 
     def check(self, vectors: Vectors) -> None:
-        """See that vectors are what the card promises.
+        """Check that vectors are what the card promises.
 
         Raises:
             ArtifactError: they are not.
@@ -118,7 +118,7 @@ def load(
 
 
 def _load_on_gpu(path: Path, device: str, threads: int, gpu: Gpu, digest: str) -> Model:
-    """The artifact is read on the CPU first: what fails then on the GPU is not the file's fault."""
+    """Read the artifact on the CPU first: then an error on the GPU is not the file's fault."""
     unoptimised = _options(threads)
     unoptimised.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     card = _read_card(path, _on_cpu(path, unoptimised))
@@ -156,7 +156,7 @@ def _make_cache(folder: Path) -> None:
 
 @functools.cache
 def _share_arena() -> None:
-    """Give all sessions of the process one arena for activations, which grows by what is asked."""
+    """Give all sessions of the process one arena for activations, which grows as requested."""
     memory = ort.OrtMemoryInfo(
         "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
     )
@@ -168,8 +168,8 @@ def _options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Threads of a run spin for its next part, and not after it: they would take the decoder's core
-    # (measured: docs/decisions.md).
+    # Threads spin between the parts of a run but not after it, where they would take the decoder's
+    # core (measured: docs/decisions.md).
     options.add_session_config_entry("session.intra_op.spin_duration_us", "100")
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.use_env_allocators", "1")
@@ -182,7 +182,7 @@ def _on_cpu(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
         return ort.InferenceSession(
             path, options, providers=[PROVIDERS["cpu"]], enable_fallback=False
         )
-    except Exception as error:  # onnxruntime raises a class of its own for each way to be damaged
+    except Exception as error:  # onnxruntime has a class for each kind of damage
         raise ArtifactError(
             f"SWIN_MODEL={path} cannot be loaded, it may be truncated; {HOW_TO_EXPORT} "
             f"({_line(error)})"

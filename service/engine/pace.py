@@ -1,14 +1,14 @@
-"""How long work takes in truth, learned from the work that was done."""
+"""How long work really takes, learned from finished work."""
 
 RECENT = 32
-"""Pieces of work over which the pace is averaged."""
+"""Pieces of work in the running average."""
 
 
 class Pace:
-    """Seconds in which threads do what is estimated to cost one of them a second.
+    """Corrects estimated costs by the time that threads really took.
 
-    Before anything is known the estimates are taken for true. Threads that note something at the
-    same moment may lose one note, which does not matter here.
+    Until something is observed the estimates count as true. Two threads that observe at the same
+    moment may lose one observation, which does not matter here.
     """
 
     def __init__(self, threads: int) -> None:
@@ -16,7 +16,7 @@ class Pace:
         self._took_s = self._cost_s = 1.0
 
     def observe(self, cost_s: float, took_s: float) -> None:
-        """Note that a thread took so long for work of an estimated cost."""
+        """Note how long a thread took for work of an estimated cost."""
         if not cost_s:
             return
         kept = 1 - 1 / RECENT
@@ -24,5 +24,5 @@ class Pace:
         self._cost_s = kept * self._cost_s + cost_s
 
     def seconds(self, cost_s: float) -> float:
-        """In how many seconds the threads together do work of an estimated cost."""
+        """Seconds that the threads together take for work of an estimated cost."""
         return cost_s * self._took_s / self._cost_s / self._threads

@@ -1,4 +1,4 @@
-"""Where the model runs: on which devices, and each stream's lane to it."""
+"""Where the model runs: the devices, and a lane for each stream."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 class Placement:
     """A model, and the lanes on which streams run it.
 
-    With 0 `decode_threads` each stream decodes its own images. `healthy` says whether what is
-    behind the lanes does its work, as far as that is not seen from here; `close` lets go of it.
+    With 0 `decode_threads` each stream decodes its own images. `healthy` says whether the process
+    behind the lanes works, where there is one; `close` gives the lanes back.
     """
 
     model: ModelInfo
@@ -39,7 +39,7 @@ class Placement:
 def load(settings: Settings, *, lone_runs: bool = True) -> Placement:
     """Load the model into this process, on the devices that the settings ask for.
 
-    Without `lone_runs` there is one session: in a job no run has the machine to itself.
+    Without `lone_runs` there is one session: while a collection is embedded, no run is alone.
 
     Raises:
         ArtifactError: the model file cannot be served.
@@ -79,13 +79,13 @@ def title(model: ModelInfo) -> str:
 
 
 def on_cpu(path: Path | None, plan: Plan) -> tuple[Model, list[Lane]]:
-    """One model that all streams share, and that the first of them warms up."""
+    """One model that all streams share; the first stream warms it up."""
     loaded = model.load(path, "cpu", plan.threads_per_stream, plan.lone_threads)
 
     lanes: list[Lane] = []
 
     def run(images: Sequence[Pixels]) -> Vectors:
-        """A run uses the cores of other streams while at most half of all have work."""
+        """Run on more threads while at most half of the streams are busy."""
         lone = 2 * sum(lane.busy for lane in lanes) <= len(lanes)
         return loaded.run(np.stack(images), lone=lone)  # [n, h, w, 3]
 
@@ -95,7 +95,7 @@ def on_cpu(path: Path | None, plan: Plan) -> tuple[Model, list[Lane]]:
 
 
 def on_gpus(path: Path | None, devices: Sequence[str], plan: Plan) -> tuple[Model, list[Lane]]:
-    """Streams go round the GPUs. Those of one share its model, unless they record graphs.
+    """Lanes over all GPUs in turn. Lanes of one GPU share its model, unless they record graphs.
 
     A session that replays graphs runs for one thread at a time (onnxruntime's CUDA provider).
     """

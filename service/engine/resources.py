@@ -1,4 +1,4 @@
-"""What this process may use, and how a device's share of it is laid out in streams and threads."""
+"""The cores this process may use, and how many streams and threads to run on them."""
 
 import contextlib
 import math
@@ -16,13 +16,13 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 MEMBERSHIP = Path("/proc/self/cgroup")
-"""Where a process reads which control groups it is in."""
+"""Lists the control groups that a process is in."""
 
 
 def control_groups(
     controller: str, cgroup: Path = CGROUP, membership: Path = MEMBERSHIP
 ) -> list[Path]:
-    """The folders of the groups whose limits count: the process's own and those around it.
+    """The folders of the control groups that limit the process: its own and their parents.
 
     Version 2 has one tree for all controllers, version 1 one for each, below its name. A container
     sees its own group as the root; a service of systemd is in a group within others.
@@ -41,7 +41,7 @@ def control_groups(
 def cgroup_cpu_quota(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> float | None:
     """CPUs that the process may use, as a fraction, or None where there is no limit.
 
-    The least of its control group's quota and of those around it.
+    The least quota of its control groups.
     """
     quotas = [_quota(group) for group in control_groups("cpu", cgroup, membership)]
     return min((quota for quota in quotas if quota is not None), default=None)

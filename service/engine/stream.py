@@ -1,4 +1,4 @@
-"""A stream: a thread's work on one batch after the other: decode, run the model, answer."""
+"""A stream: one thread that decodes a batch, runs the model on it and answers, again and again."""
 
 import logging
 import time
@@ -18,17 +18,17 @@ from service.types import Embedding, Pixels, Vectors
 logger = logging.getLogger(__name__)
 
 Run = Callable[[Sequence[Pixels]], Vectors]
-"""The pixels of `n` images to their vectors, float32 `[n, dim]`."""
+"""From the pixels of `n` images to their vectors, float32 `[n, dim]`."""
 
 
 @dataclass(eq=False)
 class Lane:
     """What a stream runs its batches on; lanes may share a device.
 
-    The stream calls `prepare` before anything else; it gives the seconds that a warm run takes.
+    The stream calls `prepare` first; it returns the seconds that a warm run takes.
 
     Attributes:
-        busy: whether its stream has a batch in hand.
+        busy: whether its stream has a batch.
     """
 
     run: Run
@@ -38,7 +38,7 @@ class Lane:
 
 
 class Step(NamedTuple):
-    """What a stream does, since when: it decodes an image or runs the model."""
+    """Whether a stream runs the model or decodes an image, and since when."""
 
     runs: bool
     since: float
@@ -53,7 +53,7 @@ class Stream:
         observer: told of each run.
 
     Attributes:
-        step: what it does; None while it waits for a batch.
+        step: its current step; None while it waits for a batch.
         last_run: when its last run ended, and whether the model failed on it.
     """
 
@@ -65,7 +65,7 @@ class Stream:
         self._observer = observer
 
     def begin(self) -> None:
-        """Note that it has a batch in hand."""
+        """Note that it has a batch."""
         self.lane.busy = True
         self.step = Step(runs=False, since=time.monotonic())
 
@@ -87,7 +87,7 @@ class Stream:
             self.lane.busy = False
 
     def _decode(self, job: Job) -> bool:
-        """Whether a job has its pixels; what decoding raises is its answer."""
+        """Decode a job's image; whether that worked. An error is the job's answer."""
         self.step = Step(runs=False, since=time.monotonic())
         try:
             self._decoder.decode(job)
@@ -97,7 +97,7 @@ class Stream:
         return True
 
     def _run(self, jobs: Sequence[Job]) -> None:
-        """Run the model on decoded images and answer those who wait for them."""
+        """Run the model on decoded images and answer their jobs."""
         started = time.monotonic()
         self.step = Step(runs=True, since=started)
         batch = [job.pixels for job in jobs if job.pixels is not None]  # n of [h, w, 3]

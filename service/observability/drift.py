@@ -1,8 +1,8 @@
-"""Whether what comes in still looks like what came in yesterday: cheap statistics of each image.
+"""Drift: cheap statistics that show whether images still look like yesterday's.
 
-A client that starts to send thumbnails, swaps red and blue, or posts one frame over and over gets
-perfectly good vectors, and its searches turn to noise. These histograms show it: each kind of fault
-moves one of them (docs/operations.md has the table, docs/performance.md what it costs).
+A client that starts to send thumbnails, swaps red and blue, or posts one frame again and again gets
+valid vectors, but its searches get worse. Each such fault moves one of these histograms
+(docs/operations.md has the table, docs/performance.md the cost).
 """
 
 import threading
@@ -19,17 +19,17 @@ from prometheus_client.core import Metric
 from service.types import Picture, Pixels, Vector
 
 SAMPLED = 16
-"""Rows and columns of an image that are looked at."""
+"""Rows and columns of an image that are sampled, about."""
 
 RECENT = 4096
-"""Distinct images among which a new one is looked for."""
+"""Distinct images that a new one is compared with, to find duplicates."""
 
 LOOKS_PER_S = 100.0
 LOOKS_AT_ONCE = 1000.0
-"""Images looked at when more come than that: enough for histograms, under 1 % of a core."""
+"""Limits on the images that are examined: enough for histograms, under 1 % of a core."""
 
 SLOWNESS = 10_000
-"""Images over which the running mean forgets."""
+"""Images in the running mean of vectors."""
 
 RATIOS = [0.25, 0.33, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.6, 2.0, 3.0, 4.0]
 SHARES = [step / 20 for step in range(1, 20)]
@@ -48,10 +48,10 @@ class Look:
     Attributes:
         brightness: mean luma (Rec. 601), 0 to 1.
         saturation: mean of the largest channel less the smallest, 0 to 1; grey pictures have 0.
-        warmth: mean red less mean blue, -1 to 1; photos are mostly above 0, with channels swapped
-            below.
+        warmth: mean red less mean blue, -1 to 1; mostly above 0 for photos, and below 0 where red
+            and blue are swapped.
         sharpness: mean change of slope over mean slope along rows, 0 to 2; contrast cancels out.
-            Photos are above 1, what was scaled up below.
+            Above 1 for photos, below 1 for enlarged images.
         fingerprint: equal for equal pixels.
     """
 
@@ -82,9 +82,9 @@ def look(pixels: Pixels) -> Look:
 
 
 class Allowance:
-    """Permits `LOOKS_AT_ONCE` at once and `LOOKS_PER_S` on average, so that a rush costs no more.
+    """Permits: `LOOKS_AT_ONCE` in a burst, `LOOKS_PER_S` on average.
 
-    Threads that ask at the same moment may get a permit too many, which does not matter here.
+    Two threads that ask at the same moment may get one too many, which does not matter here.
     """
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class Allowance:
         self._counted_at = time.monotonic()
 
     def take(self) -> bool:
-        """Whether there is a permit left; it is used up."""
+        """Use up a permit; whether there was one."""
         now = time.monotonic()
         grown = self._left + (now - self._counted_at) * LOOKS_PER_S
         self._left, self._counted_at = min(LOOKS_AT_ONCE, grown), now
@@ -103,9 +103,9 @@ class Allowance:
 
 
 class SignedHistogram(Histogram):
-    """A histogram of numbers below zero too, counted by its last bucket alone.
+    """A histogram that allows negative numbers: buckets only.
 
-    OpenMetrics allows no sum of such numbers, as it may fall, and no count without a sum.
+    OpenMetrics allows no sum of negative numbers, because it may fall, and no count without a sum.
     """
 
     def collect(self) -> Iterator[Metric]:
@@ -115,7 +115,7 @@ class SignedHistogram(Histogram):
 
 
 class Drift:
-    """Histograms of images and vectors, and the short memory that finds duplicates."""
+    """Histograms of images and vectors, and the recent images among which duplicates are found."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def histogram(name: str, text: str, buckets: list[float]) -> Histogram:
@@ -148,7 +148,7 @@ class Drift:
         self._seen = 0
 
     def observe_picture(self, picture: Picture) -> None:
-        """Note what an image looks like."""
+        """Add an image to the histograms."""
         seen = look(picture.pixels)
         self._aspect.observe(picture.width / picture.height)
         self._brightness.observe(seen.brightness)
@@ -165,7 +165,7 @@ class Drift:
             self._duplicates.inc()
 
     def observe_vector(self, vector: Vector) -> None:
-        """Note a vector, float32 `[dim]`, not normalised."""
+        """Add a vector to the histograms: float32 `[dim]`, not normalised."""
         norm = float(np.sqrt(vector @ vector))
         self._norm.observe(norm)
         if norm == 0:

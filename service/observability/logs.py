@@ -14,10 +14,10 @@ from model_export import __version__
 from service.settings import Settings
 
 TOLD = 200
-"""Characters of a client's own text that a line may have."""
+"""The most characters of a client's text in a log line."""
 
 CHATTY = {"uvicorn.error": logging.WARNING}
-"""What says at its own level that it starts, waits and ends."""
+"""Loggers of libraries that log too much at their own level."""
 
 
 class EcsFormatter(logging.Formatter):
@@ -61,11 +61,11 @@ def limits(settings: Settings) -> str:
         f"{settings.max_images_per_request} images, {settings.max_image_pixels / 1e6:g} megapixels "
         f"and {settings.request_timeout_s:g} s; {settings.max_queue_size} images wait, "
         f"{settings.max_connections} connections; "
-        + (f"keys: {keys}" if keys else "open to whoever can reach it")
+        + (f"keys: {keys}" if keys else "open to everyone who can reach it")
     )
 
 
 def harmless(text: str) -> str:
-    """A client's own text, cut, and escaped so that it is one line of printable ASCII."""
+    """A client's text, cut, and escaped to one line of printable ASCII."""
     cut = text if len(text) <= TOLD else text[:TOLD] + "..."
     return cut.encode("unicode_escape").decode("ascii")

@@ -1,4 +1,4 @@
-"""What Prometheus sees. Names and labels are the contract of dashboards and alerts."""
+"""The Prometheus metrics. Dashboards and alerts rely on their names and labels."""
 
 import functools
 import time
@@ -35,7 +35,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics(Observer):
-    """The metrics of one process, in a registry of their own; `page` is what Prometheus is told."""
+    """The metrics of one process, in a registry of their own; `/metrics` shows `page`."""
 
     def __init__(self) -> None:
         self._made_at = time.time()

@@ -1,4 +1,4 @@
-"""What is told of each image on its way through the engine."""
+"""The events of an image on its way through the engine."""
 
 from concurrent.futures import Future
 

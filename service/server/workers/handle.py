@@ -16,7 +16,7 @@ from service.server.workers.intake import Intake
 from service.server.workers.rpc import Client, Command, Request
 
 SAMPLES_S = 2.0
-"""How long a worker may take to tell its metrics; after that its last ones are told."""
+"""How long a worker may take to send its metrics; after that its last ones are shown."""
 
 
 @dataclass(eq=False)
@@ -25,11 +25,11 @@ class Handle:
 
     Attributes:
         process: the process.
-        commands: what it is told to do.
-        samples: what it has counted.
-        intake: the engine it serves with, once it does.
-        giving: held while it is given one.
-        last: its metrics when it was last asked.
+        commands: sends it commands.
+        samples: asks for its metrics.
+        intake: of the engine that it serves with; None before it serves.
+        giving: held while it is given an engine.
+        last: its latest metrics.
     """
 
     process: asyncio.subprocess.Process

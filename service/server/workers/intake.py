@@ -1,4 +1,4 @@
-"""The engine's side of the workers: takes the pixels they share and gives the vectors back."""
+"""The engine's side of the workers: takes pixels from shared memory and puts vectors back."""
 
 import contextlib
 import logging
@@ -20,10 +20,10 @@ from service.server.workers.shared_pixels import Layout, SharedPixels
 from service.types import Embedding
 
 COUNT = struct.Struct("I")
-"""What a worker sends on a lane: how many images wait in it."""
+"""A worker's message on a lane: the number of images in it."""
 
 DONE = b"\1"
-"""What it gets back: their vectors are there, those of images that failed not finite."""
+"""The reply: the vectors are there. Those of images that failed are not finite."""
 
 BEAT_S = 0.5
 """Between two heartbeats to the workers."""
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Offer:
-    """What a worker process is told of an engine, beside the files it is handed.
+    """The description of an engine that a worker process gets, along with open files.
 
     Attributes:
         card: the model's.
@@ -81,8 +81,8 @@ class IntakeLane:
 class Intake:
     """Feeds an embedder with what the workers hand in; `close` ends its threads.
 
-    All workers' images are in one queue, oldest first: they have taken their turns in the workers.
-    The memory of a worker is let go of when its process has closed the lanes and its last image is
+    All workers' images are in one queue, oldest first: requests have taken turns in the workers.
+    A worker's shared memory is freed when its process has closed the lanes and its last image is
     done.
     """
 
@@ -100,7 +100,7 @@ class Intake:
             thread.start()
 
     def offer(self, plan: WorkerPlan, workers: int) -> tuple[Offer, list[int]]:
-        """Open lanes for a worker process; what to tell it, and the files to hand it and close.
+        """Open lanes for a worker process: an offer for it, and files to hand over and then close.
 
         Args:
             plan: how it is laid out.
@@ -169,7 +169,7 @@ class Intake:
             job.future.add_done_callback(partial(lane_end.give, row))
 
     def _beat(self) -> None:
-        """Tell all workers, again and again, whether the engine makes progress."""
+        """Tell all workers at intervals whether the engine makes progress."""
         while not self._ended.wait(BEAT_S):
             healthy = self.embedder.healthy() and self._taking.is_alive()
             for shared in tuple(self._memories):

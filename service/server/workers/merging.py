@@ -15,12 +15,12 @@ Whose = Literal["engine", "workers", "all"]
 Key = tuple[str, tuple[tuple[str, str], ...]]
 
 COUNTS = ("counter", "histogram")
-"""Types whose samples only grow: those of a process that ended go on counting."""
+"""Types whose samples only grow: they keep what ended processes have counted."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Of whose samples a family is made, and how: `take` makes one value of several."""
+    """The processes whose samples make up a family, and the function that combines them."""
 
     whose: Whose
     take: Callable[[Iterable[float]], float] = sum
@@ -29,7 +29,7 @@ class Rule:
 ENGINE = Rule("engine")
 
 RULES = {
-    # What is known where the model runs.
+    # Known where the model runs.
     "swin_batch_size": ENGINE,
     "swin_inference_runs": ENGINE,
     "swin_inference_streams": ENGINE,
@@ -41,14 +41,14 @@ RULES = {
     "swin_start_duration_seconds": ENGINE,
     "process_start_time_seconds": ENGINE,
     "python_info": ENGINE,
-    # What waits, and may.
+    # Images and requests that wait, and limits on them.
     "swin_requests_in_flight": Rule("workers"),
     "swin_decode_depth": Rule("workers"),
     "swin_queue_depth": Rule("workers"),
     "swin_queue_capacity": Rule("workers"),
     "swin_memory_budget_bytes": Rule("workers"),
     "swin_memory_held_bytes": Rule("workers"),
-    # Whoever is worst off.
+    # The worst of all processes.
     "swin_ready": Rule("all", min),
     "process_open_fds": Rule("all", max),
     "process_max_fds": Rule("all", min),
@@ -58,7 +58,7 @@ RULES = {
 
 
 def rule(family: Metric) -> Rule:
-    """How a family is merged: what is counted adds up, what only the engine has is the engine's."""
+    """How a family is merged: counts add up; other values are the engine's unless listed above."""
     return RULES.get(family.name, Rule("all") if family.type in COUNTS else ENGINE)
 
 
@@ -85,7 +85,7 @@ def merge(
 
 
 def kept(gone: Sequence[Metric], last: Sequence[Metric]) -> list[Metric]:
-    """What went on counting of processes that ended, and of one more with its last samples."""
+    """The counts of ended processes, with the last samples of one more added."""
     return [
         _merged(family, [family, *(one for one in gone if one.name == family.name)], sum)
         for family in last

@@ -20,7 +20,7 @@ from service.types import Pixels, Vectors
 
 @dataclass(frozen=True)
 class RemoteModel:
-    """What answers tell of the model."""
+    """The model as answers and metrics describe it."""
 
     card: ModelCard
     digest: str
@@ -28,7 +28,7 @@ class RemoteModel:
 
 
 class RemoteLane:
-    """A way to the engine, for one thread: memory to put a batch in, and a socket to say so."""
+    """A lane to the engine for one thread: memory for a batch, and a socket that announces it."""
 
     def __init__(self, channel: socket.socket, shared: SharedPixels, lane: int) -> None:
         self._channel = channel
@@ -61,7 +61,7 @@ class RemoteLane:
 
 
 def attach(offer: Offer, descriptors: Sequence[int]) -> Placement:
-    """Lanes to the engine that made an offer; the first is tried before any serves.
+    """Lanes to the engine that made an offer; the first is tried before any is used.
 
     Args:
         offer: what it said.
@@ -96,7 +96,7 @@ def attach(offer: Offer, descriptors: Sequence[int]) -> Placement:
 
 
 class Offers:
-    """Offers that wait to be taken up; nobody waits for more once `end` was called."""
+    """A queue of offers; after `end` nothing waits for more."""
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[tuple[Offer, Sequence[int]] | None] = queue.SimpleQueue()
@@ -106,7 +106,7 @@ class Offers:
         self._waiting.put((offer, descriptors))
 
     def end(self) -> None:
-        """Let nobody wait for an offer."""
+        """Make `load` fail instead of waiting for an offer."""
         self._waiting.put(None)
 
     def load(self, settings: Settings) -> Placement:

@@ -1,4 +1,4 @@
-"""Calls between two processes of the service, over a socket: one asks, the other answers."""
+"""Remote calls between two processes of the service, over a socket."""
 
 import contextlib
 import socket
@@ -14,18 +14,18 @@ Answer = Any
 
 
 AT_ONCE = 253
-"""Open files that Linux hands over with one message (SCM_MAX_FD)."""
+"""The most open files that Linux sends in one message (SCM_MAX_FD)."""
 
 
 class Command(Enum):
-    """What the supervisor tells a worker, besides the engine's offers."""
+    """The supervisor's commands to a worker, besides the engine's offers."""
 
     DRAIN = auto()
     STOP = auto()
 
 
 class Request(Enum):
-    """What a worker asks of the supervisor."""
+    """A worker's questions to the supervisor."""
 
     SETTINGS = auto()
     METRICS = auto()
@@ -33,7 +33,7 @@ class Request(Enum):
 
 
 class Client:
-    """The end that calls; from any thread, one call at a time."""
+    """The calling end. Any thread may call; calls run one at a time."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -50,13 +50,13 @@ class Client:
 
         Args:
             question: what to ask.
-            timeout_s: how long to wait; the answer is then thrown away when it comes.
-            descriptors: open files to hand over; the other end takes them with `received`.
+            timeout_s: how long to wait; a later answer is discarded.
+            descriptors: open files to send; the other end gets them with `received`.
 
         Raises:
             TimeoutError: no answer within that time.
             ConnectionError: the other process is gone.
-            Exception: what answering raised.
+            Exception: any error that the other end raised.
         """
         with self._lock:
             self._asked += 1
@@ -86,7 +86,7 @@ class Client:
 
 
 def serve(connection: Connection, reply: Callable[[Question], Answer]) -> None:
-    """Answer what is asked until the other end closes; what `reply` raises is its answer."""
+    """Answer questions until the other end closes; an error that `reply` raises is sent back."""
     with contextlib.suppress(EOFError, OSError):
         while True:
             number, question = connection.recv()
@@ -104,7 +104,7 @@ def pair() -> tuple[Connection, Connection]:
 
 
 def received(connection: Connection, count: int) -> list[int]:
-    """The open files that came with the question that is being answered.
+    """The open files that came with the current question.
 
     Raises:
         EOFError: the other process is gone, or this one may have no more open files.

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 BEAT_LASTS_S = 4.0
-"""How long the engine counts as healthy after a heartbeat: a hung process sends none."""
+"""How long the engine counts as healthy after a heartbeat; a hung process sends none."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How much there is room for: `lanes` batches of `images`, and how large these are.
+    """The shape of shared memory: `lanes` batches of `images`, and the size of each.
 
     Attributes:
         lanes: batches that may be on their way at once.
@@ -41,12 +41,12 @@ class Layout:
 
 
 class SharedPixels:
-    """A file without a name, mapped by both processes; it is gone when both let go of it.
+    """An unnamed file that both processes map; it ends with the last mapping.
 
-    Neither a writable folder nor room in /dev/shm is needed.
+    It needs neither a writable folder nor room in /dev/shm.
 
     Attributes:
-        descriptor: the file; whoever maps it may close this.
+        descriptor: of the file; it may be closed once the file is mapped.
         pixels: uint8 `[lanes, images, side, side, 3]`.
         vectors: float32 `[lanes, images, dim]`.
     """

@@ -1,4 +1,4 @@
-"""`SWIN_WORKERS` above 1: this process runs the model, and worker processes do all else.
+"""`SWIN_WORKERS` above 1: this process runs the model, and worker processes do everything else.
 
 The supervisor starts the workers, connects them to the engine, replaces those that end, and tells
 them when to stop. They share its listening sockets, so a worker that ends takes only its own
@@ -38,15 +38,15 @@ logger = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> Exception | None:
-    """Serve until told to stop; why it ended, if that was not it."""
+    """Serve until told to stop; the failure that ended it, if there was one."""
     # Not asyncio.run, which would wait for threads that hang with the engine.
     return asyncio.new_event_loop().run_until_complete(Supervisor(settings).run())
 
 
 def shares(settings: Settings) -> list[Settings]:
-    """The settings of each worker: an even share of what they share, and no delay of their own.
+    """The settings of each worker: an even share of each limit, and no queue delay.
 
-    Batches fill up in the engine, which has what all workers have ready.
+    Batches fill up in the engine, which gets the images of all workers.
     """
     budget = settings.memory_budget_bytes or 0
     return [
@@ -67,7 +67,7 @@ def _share(total: int, parts: int, number: int) -> int:
 
 
 def _load_engine(settings: Settings) -> Placement:
-    """The model without decoders: what comes is decoded."""
+    """The model without decoder threads: images arrive decoded."""
     return replace(placement.load(settings), decode_threads=0)
 
 
@@ -94,14 +94,14 @@ class Supervisor:
         )
         self._workers: list[Handle] = []
         self._gone: Sequence[Metric] = ()
-        self._counting = threading.Lock()  # so that a process is either there or gone
+        self._counting = threading.Lock()  # so that no process is counted twice or left out
         self._intake: Intake | None = None
         self._listeners: Sequence[socket.socket] = ()
         self._stopping = asyncio.Event()
-        self._spawned = asyncio.Event()  # set when all workers were, or will not be any more
+        self._spawned = asyncio.Event()  # set when all workers have started, or none will
 
     async def run(self) -> Exception | None:
-        """Serve until told to stop; why it ended, if that was not it."""
+        """Serve until told to stop; the failure that ended it, if there was one."""
         try:
             self._listeners = await listen(self._settings.hosts, self._settings.port)
         except StartError as error:
@@ -136,7 +136,7 @@ class Supervisor:
         self._stop(Command.DRAIN, self._settings.drain_seconds)
 
     def _give_up(self) -> None:
-        """Have the workers answer what they can; one that never served has nothing to answer."""
+        """Let the workers answer what they can; kill those that never served."""
         for worker in tuple(self._workers):
             if not worker.served:
                 worker.kill()
@@ -152,18 +152,18 @@ class Supervisor:
         self._loop.call_later(late_s, self._kill_all)
         self._spawned.set()
         for listener in self._listeners:
-            listener.close()  # the workers have theirs; when the last lets go, nobody can connect
+            listener.close()  # the workers have their own copies
         for worker in tuple(self._workers):
             worker.tell(command)
 
     async def _keep(self, settings: Settings) -> None:
-        """Have a worker with these settings there until the service stops."""
+        """Keep a worker with these settings running until the service stops."""
         while not self._stopping.is_set():
             worker = await spawn(self._listeners, lambda asked: self._reply(asked, settings))
             self._workers.append(worker)
             if len(self._workers) == len(self._shares):
                 self._spawned.set()
-            if self._stopping.is_set():  # it was told to while there was nobody to tell
+            if self._stopping.is_set():  # the command was sent before this worker started
                 worker.kill()
             await self._give(worker)
             status = await worker.process.wait()
@@ -182,9 +182,9 @@ class Supervisor:
                 self._give_up()
 
     async def _introduce(self, embedder: Embedder) -> None:
-        """Have all workers serve with an engine, then end the intake of the one before.
+        """Have all workers serve with an engine, then end the intake of the old one.
 
-        The first waits for all of them, so that who is told that the service is ready finds it so.
+        The first engine waits until all workers have started, so that ready is true for all.
         """
         await self._spawned.wait()
         old, self._intake = self._intake, Intake(embedder)
@@ -193,7 +193,7 @@ class Supervisor:
             await asyncio.to_thread(old.close)
 
     async def _give(self, worker: Handle) -> None:
-        """Have a worker serve with the engine of now, if there is one; end it if it can't."""
+        """Have a worker serve with the current engine, if there is one; kill it if it cannot."""
         async with worker.giving:
             intake = self._intake
             if intake is None or worker.intake is intake:
@@ -211,7 +211,7 @@ class Supervisor:
                 await asyncio.to_thread(worker.commands.call, offer, None, descriptors)
                 worker.intake = intake
             except EngineError:
-                pass  # it could not start, says why, and ends by itself
+                pass  # the worker could not start, logs why, and ends
             except Exception as error:
                 if not self._stopping.is_set():
                     logger.error("a worker process cannot serve: %s", error)
@@ -235,7 +235,7 @@ class Supervisor:
         """The metrics of all processes as one."""
         with self._counting:
             for worker in self._workers:
-                if worker.served:  # one that starts has nothing to tell, and nobody to tell it
+                if worker.served:  # one that starts has no metrics yet
                     worker.count()
             workers = [worker.last for worker in self._workers]
             return merge(list(self._metrics.registry.collect()), workers, self._gone)

@@ -1,8 +1,8 @@
 """A worker process: accepts and decodes for the process that runs the model.
 
-The supervisor starts it as `python -m service.workers.worker`. It is the whole service, with a
-queue and limits of its own, but its model is in the other process (`remote`). It ends when the
-supervisor says so, or is gone.
+The supervisor starts it as `python -m service.server.workers.worker`. It is the whole service, with
+its own queue and limits, but its model runs in the supervisor's process (`remote`). It ends when
+the supervisor tells it to, or is gone.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from service.settings import Settings
 
 
 class Page:
-    """The metrics of all processes, as the supervisor puts them together."""
+    """The metrics of all processes, merged by the supervisor."""
 
     def __init__(self, ask: Callable[[Request], list[Metric]]) -> None:
         self._ask = ask
@@ -45,7 +45,7 @@ class Page:
 
 
 class WorkerServer(Server):
-    """The HTTP server of a worker process; only the supervisor tells it what to do."""
+    """The HTTP server of a worker process; it obeys only the supervisor."""
 
     def __init__(
         self, app: FastAPI, settings: Settings, offers: Offers, commands: Connection
@@ -57,11 +57,11 @@ class WorkerServer(Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the supervisor: some who send them send them to every process."""
+        """Ignore signals: they may be sent to every process, and the supervisor handles them."""
         yield
 
     def drop_new_connections(self) -> None:
-        """Drop new connections if the service stops; if only this worker does, stop accepting."""
+        """Drop new connections if the service stops; if only this worker stops, accept no more."""
         if self.stopping:
             super().drop_new_connections()
         else:
@@ -91,7 +91,7 @@ class WorkerServer(Server):
             self.should_exit = True
 
     async def _take_up(self) -> None:
-        """Serve with the offer that came; what is in flight is finished with the one before."""
+        """Serve with the new engine; requests in flight are finished by the old one."""
         if self._lifecycle.started.is_set():
             await self._lifecycle.reload()
             return
