@@ -31,7 +31,7 @@ def lay_out_heaps(cores: int) -> None:
 
 
 def freeze() -> None:
-    """Exclude the objects that exist now from garbage collection, as they stay until the process ends.
+    """Exclude all present objects from garbage collection; they live as long as the process.
 
     Otherwise they are all visited, with the interpreter lock held, whenever the objects of open
     connections have grown by a quarter of them.
