@@ -107,6 +107,7 @@ def _lifespan(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         starting = asyncio.create_task(lifecycle.start())
         watching = asyncio.create_task(lifecycle.watch())
+        giving_back = asyncio.create_task(service.budget.give_back())
         for task in (starting, watching):
             task.add_done_callback(lambda _: on_failure() if lifecycle.failure else None)
         grpc_server = None
@@ -118,6 +119,7 @@ def _lifespan(
             lifecycle.failure = error
             on_failure()
         yield
+        giving_back.cancel()
         watching.cancel()  # the threads of the engine are about to end
         if grpc_server is not None:
             await grpc_server.stop(lifecycle.grace_left_s())

@@ -43,5 +43,10 @@ def give_back() -> None:
     """Free unreachable objects, and return free memory to the system."""
     gc.unfreeze()
     gc.collect()
+    trim()
+
+
+def trim() -> None:
+    """Have glibc give back what it keeps of freed memory, in the middle of its heaps too."""
     with contextlib.suppress(AttributeError, OSError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -238,7 +239,7 @@ class Connection(HttpToolsProtocol):
     def on_answer_stalled(self) -> None:
         """The client has stopped reading, or reads too slowly."""
         self._service.metrics.count_refused_connection("unread")
-        self.transport.abort()
+        self._abort()
 
     # What places want to know.
 
@@ -261,6 +262,13 @@ class Connection(HttpToolsProtocol):
         if body := self._body_charge():
             body.release()
         self._writer.charge.release()
+        self._abort()
+
+    def _abort(self) -> None:
+        """Close at once. What the client did not read, the kernel would keep for minutes."""
+        if self.flow.write_paused:
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
     def _body_charge(self) -> Charge | None:

@@ -1,6 +1,10 @@
+import asyncio
+import contextlib
+
 import pytest
 
-from service.engine.memory_budget import Charge, MemoryBudget
+from service.engine import memory, memory_budget
+from service.engine.memory_budget import LARGE_BYTES, Charge, MemoryBudget
 from service.errors import QueueFull
 
 
@@ -56,3 +60,28 @@ def test_who_made_room_holds_nothing_any_more():
         ended.add(1)
     ended.set(10)
     assert budget.held == 0
+
+
+@pytest.mark.parametrize(
+    ("held", "left", "given_back"),
+    [(LARGE_BYTES, 0, 1), (LARGE_BYTES - 1, 0, 0), (LARGE_BYTES, LARGE_BYTES - 1, 0)],
+)
+def test_memory_goes_back_to_the_system_once_much_was_held(monkeypatch, held, left, given_back):
+    trimmed = []
+    monkeypatch.setattr(memory_budget, "GIVE_BACK_S", 0)
+    monkeypatch.setattr(memory, "trim", lambda: trimmed.append(None))
+    budget = MemoryBudget(2 * LARGE_BYTES)
+    charge = Charge(budget)
+    charge.add(held)
+    charge.set(left)
+
+    async def some_turns() -> None:
+        giving_back = asyncio.create_task(budget.give_back())
+        for _ in range(20):
+            await asyncio.to_thread(lambda: None)
+        giving_back.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await giving_back
+
+    asyncio.run(some_turns())
+    assert len(trimmed) == given_back

@@ -7,6 +7,7 @@ from http.client import HTTPResponse
 import pytest
 
 from service.server import places
+from service.server.connections import TCP_CLOSE
 from tests.service.server.test_refusals import count, raw, serving, until_closed
 from tests.support.eventually import eventually
 from tests.support.images import encode, jpeg, noise
@@ -38,6 +39,10 @@ def answered(connection: socket.socket) -> tuple[int, bytes]:
     with contextlib.closing(HTTPResponse(connection)) as response:
         response.begin()
         return response.status, response.read()
+
+
+def was_reset(connection: socket.socket) -> bool:
+    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE
 
 
 def refused(service, reason: str) -> float:
@@ -81,6 +86,7 @@ def test_an_answer_that_is_not_read_ends_the_connection(start):
         with contextlib.suppress(ConnectionError):
             connection.sendall(asks * 200)
         eventually(lambda: refused(service, "unread") == 1)
+        eventually(lambda: was_reset(connection))  # so that the kernel keeps nothing either
         assert not service.server.server_state.connections
 
 
