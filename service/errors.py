@@ -1,4 +1,4 @@
-"""What can go wrong, each with its HTTP status and code; raised where the fact is known.
+"""The errors of the service, each with its HTTP status and code.
 
 `api.errors` turns them into responses; `server.connections` those of requests that no door sees.
 """
@@ -154,10 +154,10 @@ def error_body(message: str, *, type_: str, code: str, param: str | None = None)
 
 
 def forget_frames(error: BaseException | None) -> None:
-    """Forget where an error came from, once it was looked at.
+    """Drop an error's traceback once it has been handled.
 
-    A frame that has the error in a variable is in a circle with it, and keeps all else that it has,
-    such as a request's images, until a garbage collection.
+    A frame with the error in a variable forms a reference cycle with it, and keeps its other
+    variables, such as a request's images, until a garbage collection.
     """
     while error is not None:
         error.__traceback__ = None

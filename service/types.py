@@ -1,4 +1,4 @@
-"""What the rooms of the service hand to each other: pixels, pictures, vectors, embeddings."""
+"""Types that several packages share: pixels, pictures, vectors, embeddings."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -47,7 +47,7 @@ class Embedding:
 
 
 class ModelInfo(Protocol):
-    """What answers and metrics tell of a model."""
+    """A model as answers and metrics describe it."""
 
     @property
     def card(self) -> ModelCard: ...
@@ -61,12 +61,12 @@ class ModelInfo(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """What an engine is doing at this moment.
+    """What an engine is doing now.
 
     Attributes:
         queued: images that wait, decoded or not.
-        undecoded: those of them that are not decoded yet.
-        capacity: most images that may wait.
+        undecoded: queued images that are not decoded yet.
+        capacity: places in the queue.
         streams: runs that can be under way at once.
         busy: streams that decode or run a batch.
         longest_run_s: seconds since the oldest run under way began; 0 if there is none.

@@ -1,4 +1,4 @@
-"""`POST /admin/reload`: what SIGHUP does, for whom cannot send signals; off by default."""
+"""`POST /admin/reload`: what SIGHUP does, for clients that cannot send signals; off by default."""
 
 from typing import Any
 

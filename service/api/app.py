@@ -50,7 +50,7 @@ READABLE_HEADERS = [
     "X-Model-Digest",
     "X-Request-Id",
 ]
-"""What a page of another origin may read of an answer, besides the usual."""
+"""Answer headers that pages of other origins may read."""
 
 
 def create_app(
@@ -58,9 +58,9 @@ def create_app(
     on_failure: Callable[[], None] = lambda: None,
     load: Callable[[Settings], Placement] = placement.load,
 ) -> FastAPI:
-    """A service that loads its model in the background once it runs.
+    """The service's application, which loads its model in the background once it runs.
 
-    What it holds is `app.state.service`, a `ServiceState`.
+    Its `app.state.service` is a `ServiceState`.
 
     Args:
         settings: of the service.
@@ -100,7 +100,7 @@ def create_app(
 def _lifespan(
     service: ServiceState, on_failure: Callable[[], None]
 ) -> Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]]:
-    """What happens before the first request, and after the last."""
+    """Start and stop the engine, the fetcher and gRPC."""
     lifecycle = service.lifecycle
 
     @contextlib.asynccontextmanager
@@ -143,7 +143,7 @@ def _add_doors(app: FastAPI, settings: Settings) -> None:
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
-    """The last one added is the first that a request meets."""
+    """Add middleware; a request passes the last one added first."""
     app.add_middleware(HeadAsGet)
     app.add_middleware(ShutdownResponse)
     if settings.cors_origins:

@@ -1,4 +1,4 @@
-"""Who may call: bearer keys, where `SWIN_API_KEYS` names any."""
+"""API keys: bearer tokens, checked where `SWIN_API_KEYS` has any."""
 
 import hashlib
 import hmac
@@ -18,7 +18,7 @@ bearer = HTTPBearer(auto_error=False, description="one of the keys in SWIN_API_K
 async def authorise(
     request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
 ) -> None:
-    """Let a request pass that has a known key; routes depend on this where there are keys.
+    """Check a request's key; routes depend on this where `SWIN_API_KEYS` has any.
 
     Raises:
         InvalidApiKey: there is no key, or one that is not known.
@@ -30,7 +30,7 @@ async def authorise(
 
 
 def check(settings: Settings, given: bytes | None) -> None:
-    """Compare a key with every known one, in a time that tells nothing of either.
+    """Compare a key with every known one, in a time that reveals nothing about them.
 
     Raises:
         InvalidApiKey: there is no key, or one that is not known.

@@ -1,4 +1,4 @@
-"""Bodies in gzip or deflate, as some clients send JSON."""
+"""Inflates bodies in gzip or deflate, in which some clients send JSON."""
 
 import zlib
 
@@ -9,16 +9,16 @@ GZIP = zlib.MAX_WBITS + 16
 
 
 class Inflater:
-    """Inflates a body, bounded in each step.
+    """Inflates a body in bounded steps.
 
     Args:
         name: of the coding.
 
     Raises:
-        UnsupportedMediaType: it is none of those that are read.
+        UnsupportedMediaType: this coding is not supported.
 
     Attributes:
-        rest: what was given and is not inflated yet.
+        rest: bytes that are not inflated yet.
     """
 
     def __init__(self, name: str) -> None:
@@ -31,13 +31,13 @@ class Inflater:
         self.rest = b""
 
     def add(self, data: bytes) -> None:
-        """Take what comes next of the body."""
+        """Take the next bytes of the body."""
         self.rest += data
         if self._stream is None and self.rest:
             self._stream = zlib.decompressobj(_window(self._name, self.rest))
 
     def inflate(self, most: int) -> bytes:
-        """At most so many bytes more; fewer if there are no more in what was given.
+        """The next `most` bytes; fewer if the bytes so far give no more.
 
         Raises:
             InvalidRequest: the body is damaged, or goes on after its end.
@@ -64,7 +64,7 @@ class Inflater:
 
 
 def _window(name: str, data: bytes) -> int:
-    """How zlib is to read a body: deflate in zlib's wrapper, as RFC 9110 has it, or bare."""
+    """The `wbits` for a body: deflate has zlib's wrapper (RFC 9110), or none."""
     if name != "deflate":
         return GZIP
     return zlib.MAX_WBITS if data[0] & 15 == zlib.DEFLATED else -zlib.MAX_WBITS

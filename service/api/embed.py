@@ -37,7 +37,7 @@ CURL_DATA = "application/x-www-form-urlencoded"
 """What curl's --data-binary says of any body."""
 
 UNTOLD = {"", "application/octet-stream", "binary/octet-stream", CURL_DATA}
-"""Content types that say nothing of a body, whose bytes do."""
+"""Content types that leave the format open; the body's first bytes tell it."""
 
 MAX_QUERY_BYTES = 4096
 
@@ -162,7 +162,7 @@ def _query(request: Request) -> EmbedQuery:
 
 
 def _asked(given: Mapping[str, str], otherwise: EmbedQuery) -> EmbedQuery:
-    """What a query or the fields of a form say; `otherwise` for what they do not."""
+    """The parameters in a query or form; those of `otherwise` where they are missing."""
     if not given:
         return otherwise
     try:
@@ -198,7 +198,7 @@ async def _uploads(request: Request) -> tuple[list[Upload], Mapping[str, str]]:
 
 
 async def _image(request: Request) -> bytes:
-    """The body; of one that cannot be an image only the beginning is kept, whatever its length."""
+    """The body; if it cannot be an image, only its beginning is kept."""
     chunks: list[bytes] = []
     head = b""
     kept = True

@@ -1,4 +1,4 @@
-"""What the doors share: a request's images in, all of its embeddings out, or one error."""
+"""Embeds the images of a request: all embeddings, or the first error. All doors use this."""
 
 import asyncio
 import contextlib
@@ -39,11 +39,11 @@ async def embed_all(
     """Embed a request's images, as a whole: the first error ends it and drops what is left.
 
     Args:
-        service: whose limits count.
-        state: of the request; the images, their embedder and their stages are noted in it.
-        embedder: what embeds them, and whose card the caller answers with.
+        service: has the limits.
+        state: of the request; records the number of images, the embedder and the stages.
+        embedder: embeds them; the answer describes its model.
         uploads: the images.
-        timeout_s: seconds after which no answer is of use.
+        timeout_s: seconds after which the answer is too late.
 
     Raises:
         ServiceError: with the `param` of the image at fault.
@@ -102,10 +102,10 @@ async def _settled(futures: Sequence[Future[Embedding]], timeout_s: float) -> No
 
 @contextlib.contextmanager
 def abandonable(state: RequestState) -> Iterator[None]:
-    """End the work within when the connection it is for is lost; see `connections.Connection`.
+    """End the work in this block when the connection is lost; see `connections.Connection`.
 
     Raises:
-        ClientLeft: it was.
+        ClientLeft: the connection was lost.
     """
     task = asyncio.current_task()
     left = False
@@ -128,14 +128,14 @@ def abandonable(state: RequestState) -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def in_time(request: Request) -> AsyncIterator[None]:
-    """End the work within when the request's time is up, or nobody waits for it any more.
+    """End the work in this block when the request's time is up or its client has left.
 
-    Time spent here is not there for embedding.
+    This time counts: embedding has what is left.
 
     Raises:
         RequestTimeout: time is up.
         ClientLeft: the connection was lost.
-        InvalidRequest: the client asks for what is no time.
+        InvalidRequest: the client's timeout is not a number.
     """
     with abandonable(request_state(request)):
         try:
@@ -172,10 +172,10 @@ def _late(timeout_s: float) -> RequestTimeout:
 
 
 def left_s(request: Request) -> float:
-    """Seconds until a request's answer is due, which is settled when first asked for.
+    """Seconds until a request's answer is due. The first call fixes the time.
 
     Raises:
-        InvalidRequest: the client asks for what is no time.
+        InvalidRequest: the client's timeout is not a number.
     """
     state = request_state(request)
     if state.due is None:

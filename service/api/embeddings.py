@@ -1,4 +1,4 @@
-"""The doors that read JSON and answer in it: one for each dialect, all on the same way."""
+"""The JSON doors: one for each dialect, with the same code for all."""
 
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
@@ -109,11 +109,11 @@ async def _read(request: Request, decoder: msgspec.json.Decoder[Body]) -> Body:
 
 
 def _check(request: Request, asked: Body, served: ModelInfo, settings: Settings) -> None:
-    """Check what a request says of the model.
+    """Check a request's model name and dimensions.
 
     Raises:
-        ModelNotFound: it names another.
-        InvalidRequest: it wants embeddings of another length.
+        ModelNotFound: another model.
+        InvalidRequest: embeddings of another length.
     """
     card = served.card
     check_name(request.path_params.get("name"), card, settings)
@@ -145,7 +145,7 @@ async def _uploads(request: Request, asked: Body) -> list[Upload]:
 async def _fetch_all(
     request: Request, texts: Sequence[ImageText], images: list[bytes | None]
 ) -> None:
-    """Put the images of those texts that are addresses in their places."""
+    """Fetch the images whose texts are addresses, and fill them in."""
     limit = service_state(request).settings.max_request_bytes
     fetched = 0
     for index, image in enumerate(texts):
@@ -170,5 +170,5 @@ async def _fetch(request: Request, image: ImageText) -> bytes:
 
 
 def documented() -> list[Any]:
-    """The types that the documents of these doors name."""
+    """The types that OpenAPI needs for these doors."""
     return [kind for dialect in DIALECTS for kind in (dialect.body, dialect.answer)]

@@ -1,4 +1,4 @@
-"""Errors as responses, in the shape that OpenAI clients know, or at `/v2` in that protocol's."""
+"""Turns errors into responses: in OpenAI's shape, or flat at `/v2` and in some dialects."""
 
 import logging
 import math
@@ -63,7 +63,7 @@ def _is_flat(request: Request) -> bool:
 
 
 async def service_error(request: Request, error: Exception) -> Response:
-    """The answer that a `ServiceError` stands for, counted."""
+    """The response to a `ServiceError`, which is counted."""
     assert isinstance(error, ServiceError)  # noqa: S101 - what the handler is registered for
     service_state(request).metrics.observe_rejection(error.code)
     headers = {}

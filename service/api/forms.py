@@ -1,4 +1,4 @@
-"""`multipart/form-data`: the files of a form and what else it says, kept in memory as they come."""
+"""Reads `multipart/form-data` into memory: the images of a form and its other fields."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,28 +13,28 @@ from service.api.state import service_state
 from service.errors import InvalidRequest, TooManyImages
 
 FILES = ("files", "files[]", "file", "image", "images")
-"""What a form may call its images; in errors they are `files[0]`, `files[1]`, in their order."""
+"""Names of image parts; errors call them `files[0]`, `files[1]`, in their order."""
 
 MAX_FIELDS = 16
-"""Parts beside the images."""
+"""The most parts besides the images."""
 
 
 @dataclass
 class Part:
-    """A part of a form as the pieces it came in: a growing buffer leaves holes in memory."""
+    """A part of a form, in pieces as they arrived: a growing buffer would fragment memory."""
 
     headers: dict[bytes, bytes] = field(default_factory=dict)
     pieces: list[bytes] = field(default_factory=list)
 
     @property
     def name(self) -> str:
-        """What the form calls it."""
+        """The part's name in the form."""
         disposition = self.headers.get(b"content-disposition", b"")
         return parse_options_header(disposition)[1].get(b"name", b"").decode("utf-8", "replace")
 
 
 class _Parts:
-    """What the parser calls as it reads a form."""
+    """Collects the parts of a form; the parser calls these methods as it reads."""
 
     CALLBACKS: ClassVar = ("part_begin", "part_data", "header_field", "header_value", "header_end")
 

@@ -1,4 +1,4 @@
-"""What every gRPC call gets: a key check, bounds, metrics, an error's status, a log line."""
+"""Answers gRPC calls: each gets a key check, limits, metrics, a status and a log line."""
 
 import asyncio
 import logging
@@ -63,7 +63,7 @@ class Calls:
     """Answers the calls of a server.
 
     Args:
-        service: whose limits count.
+        service: has the limits and the keys.
     """
 
     def __init__(self, service: ServiceState) -> None:
@@ -178,7 +178,7 @@ def _bearer(header: str) -> bytes | None:
 
 
 def _unforeseen(error: Exception) -> ServiceError:
-    """What a caller is told of an error that is not the request's; the log has all of it."""
+    """The error to answer with if the fault is ours; the log has the traceback."""
     logger.error("a request failed", exc_info=error)
     if isinstance(error, MemoryError):
         return NotReady("there is not enough memory for the request now")

@@ -17,7 +17,7 @@ from service.errors import NotReady, RequestTooLarge
 from service.observability import traces
 
 REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
-"""An identifier that a client may choose: nothing that could break a header or a log line."""
+"""Identifiers that clients may choose: they break neither a header nor a log line."""
 
 
 class BoundedBody:
@@ -114,7 +114,7 @@ class RequestLog:
 
 
 def request_id(given: str) -> str:
-    """The client's own identifier where it is fit for headers and logs, else a new one."""
+    """The client's identifier if it may stand in headers and logs, else a new one."""
     if REQUEST_ID.fullmatch(given):
         return given
     return f"{random.getrandbits(128):032x}"
@@ -126,9 +126,9 @@ def server_timing(stages: dict[str, float]) -> str:
 
 
 class ShutdownResponse:
-    """Answers 503 to a request that is cancelled because the time to finish it before a stop is up.
+    """Answers 503 to a request that is cancelled because the service stops.
 
-    The server would answer it itself, as if it were a bug.
+    Without this the server would answer it with 500.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -156,9 +156,9 @@ class ShutdownResponse:
 
 
 class HeadAsGet:
-    """Has HEAD answered as GET. The server, which saw the method itself, sends no body.
+    """Answers HEAD as GET; the server leaves the body out.
 
-    RFC 9110, 9.1 asks for it wherever there is GET; some health checkers send nothing else.
+    RFC 9110, 9.1 requires HEAD wherever there is GET, and some health checkers send only HEAD.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -174,7 +174,7 @@ class HeadAsGet:
         try:
             await self._app(inner, receive, send)
         finally:
-            scope["route"] = inner.get("route")  # for those who count requests by route
+            scope["route"] = inner.get("route")  # for `RequestLog`
 
 
 def _header(scope: Scope, name: bytes) -> bytes:

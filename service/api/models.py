@@ -1,4 +1,4 @@
-"""`GET /v1/models`: what is served, from the model card."""
+"""`GET /v1/models`: the served model, from its model card."""
 
 from typing import Annotated, Any, Literal
 
@@ -19,11 +19,11 @@ Name = Annotated[
 ]
 
 GENERIC = {"default", "default/not-specified"}
-"""Names that clients send where nobody has told them any."""
+"""Names that clients send if none is configured."""
 
 
 class Model(BaseModel):
-    """A model as OpenAI has it, and what there is to know of it."""
+    """A model object as OpenAI has it, with more fields."""
 
     id: str
     object: Literal["model"]

@@ -1,4 +1,4 @@
-"""What headers say of bodies: the media type of the answer, the coding of the request's."""
+"""Reads `Accept` and `Content-Encoding`: which answer is wanted, how the body is coded."""
 
 from collections.abc import Sequence
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Requests and answers of the Open Inference Protocol over HTTP, as `/v2` reads and tells them.
+"""The JSON messages of the Open Inference Protocol over HTTP.
 
 A request's parameters and fields that are not named here are not read.
 """

@@ -1,4 +1,4 @@
-"""What the doors tell OpenAPI of their answers: each status with its codes and examples."""
+"""The OpenAPI document: answers and errors of the doors, each status with codes and examples."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -49,14 +49,14 @@ EMBEDDING_ERRORS: Sequence[type[ServiceError]] = (
     errors.NotReady,
     errors.RequestTimeout,
 )
-"""What any door that embeds images may answer with."""
+"""Errors that every door which embeds images may answer with."""
 
 CONNECTION_ERRORS: Sequence[type[ServiceError]] = (
     errors.SlowRequest,
     errors.HeadTooLarge,
     errors.NotReady,
 )
-"""What a connection may end in before any door is asked; see `service.server.connections`."""
+"""Errors that the connection answers before any door; see `service.server.connections`."""
 
 REFERENCE = "#/components/schemas/{name}"
 
@@ -92,7 +92,7 @@ ERROR_HEADERS: Mapping[type[ServiceError], dict[str, Any]] = {
 
 
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:
-    """A model's JSON schema, whole: for bodies that a door reads by itself."""
+    """A model's complete JSON schema, for bodies that FastAPI does not read."""
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
 
@@ -117,7 +117,7 @@ def json_schema(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a type or a unio
 
 
 def json_body(kind: Any, examples: Mapping[str, object]) -> dict[str, Any]:  # noqa: ANN401
-    """What a route tells of a body in JSON that it reads by itself."""
+    """The OpenAPI entry for a JSON body that FastAPI does not read."""
     told = {name: {"value": value} for name, value in examples.items()}
     content = {"application/json": {"schema": json_schema(kind), "examples": told}}
     return {"requestBody": {"required": True, "content": content}}
@@ -149,7 +149,7 @@ def error_responses(
 
 
 def install(app: FastAPI, kinds: Sequence[Any]) -> None:
-    """Serve the app's OpenAPI document, and have it tell what no door knows by itself.
+    """Serve the app's OpenAPI document, completed with what no single door knows.
 
     That is the errors and headers that all doors have, and the served model, in whose place the
     document has a made-up name until it is loaded. Each status is listed where it can be given and
@@ -221,7 +221,7 @@ def _complete(operation: dict[str, Any], own_error: str) -> None:
 
 
 def _add(response: dict[str, Any], kind: type[ServiceError], model: str) -> None:
-    """Add an error to what is told of its status."""
+    """Add an error to the description of its status."""
     means = " ".join((kind.__doc__ or "").split())
     says = f"`{kind.code}`: {means}"
     told = response.get("description", "")

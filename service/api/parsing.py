@@ -1,8 +1,8 @@
-"""JSON bodies: bounded before they are read, typed while they are, off the event loop if large.
+"""Reads JSON bodies: within limits, into declared types, in a thread if they are large.
 
-What a body's text may cost in memory and time is decided here. `msgspec` builds nothing but what a
-type asks for and ends at the first error; what it cannot bound, the number of things in a body, is
-counted before.
+This bounds the memory and time that a body costs. `msgspec` builds only what a type declares and
+stops at the first error. It does not bound the number of things in a body, so they are counted
+before.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ PIECE_BYTES = 512 * 1024
 """The most of a compressed body that is inflated before it is counted."""
 
 MAX_TOKENS = 2_000_000
-"""Commas, brackets and escapes: what a parser stops at. It reads some 50 million a second, in one
-call that keeps the interpreter from the event loop."""
+"""The most commas, brackets and escapes. A parser reads some 50 million of them a second, in one
+call that blocks the event loop."""
 
 MAX_OBJECTS = 200_000
-"""Strings and objects: each is an object of Python's, which takes more memory than its text."""
+"""The most strings and objects: each becomes a Python object, larger than its text."""
 
 MISSING = re.compile(r"missing required field `(.+?)`")
 
@@ -57,7 +57,7 @@ async def read_body(request: Request) -> bytes:
 
 
 async def _inflated(request: Request, name: str) -> AsyncIterator[bytes]:
-    """A compressed body in pieces, which count as if they had arrived.
+    """The pieces of a compressed body, inflated.
 
     They count against `SWIN_MAX_REQUEST_BYTES`, and in the memory budget until the request is
     answered.
@@ -88,7 +88,7 @@ async def _inflated(request: Request, name: str) -> AsyncIterator[bytes]:
 
 
 async def read_json(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
-    """A request's JSON body. Where its type is not told, it is JSON if it looks like it.
+    """A request's JSON body. Without a content type, a body that looks like JSON is read too.
 
     Raises:
         UnsupportedMediaType: the request says that it is something else.

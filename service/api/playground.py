@@ -1,4 +1,4 @@
-"""The playground: a page at `/` and its files under `/playground/`, as they lie in the folder."""
+"""The playground: a page at `/` and its files under `/playground/`, as they are in the folder."""
 
 import hashlib
 from dataclasses import dataclass

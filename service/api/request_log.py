@@ -1,4 +1,4 @@
-"""What the log and the trace tell of a request that was answered."""
+"""The log line and the trace attributes of an answered request."""
 
 import logging
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ def log_request(
 ) -> None:
     """One line for an answered request, of quiet doors only at debug level.
 
-    Successes are at info level, errors at warning, so that SWIN_LOG_LEVEL=warning leaves the
-    errors under load. A client's own text is in it only cut and escaped.
+    Successes are at info level, errors at warning, so that SWIN_LOG_LEVEL=warning logs errors
+    only. A client's text is cut and escaped.
 
     Args:
         state: what the request carries.
@@ -79,7 +79,7 @@ def log_request(
 
 
 def trace_attributes(state: RequestState) -> dict[str, str | int]:
-    """What a request's span tells, besides what HTTP's conventions have."""
+    """Attributes of a request's span, besides the standard ones for HTTP."""
     told: dict[str, str | int] = {"swin.request_id": state.id, "swin.images": state.images}
     if state.embedder is not None:
         model = state.embedder.model

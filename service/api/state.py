@@ -1,4 +1,4 @@
-"""What the application holds while it runs, and what a request carries while it is answered."""
+"""The state of the application, and the state of a request."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,11 +20,11 @@ KEY = "swin_embed"
 
 @dataclass
 class ServiceState:
-    """What the application holds, as `app.state.service`.
+    """The state of the application: `app.state.service`.
 
     Attributes:
         settings: of the service.
-        metrics: what `/metrics` tells.
+        metrics: shown by `/metrics`.
         lifecycle: has the embedder, and says whether the service is ready.
         budget: the memory that requests and answers may hold.
         reload: loads the model file again.
@@ -52,18 +52,18 @@ class Refusal:
 
 @dataclass
 class RequestState:
-    """What is known of a request, for its answer's headers, the log and the metrics.
+    """The state of a request, for its answer's headers, the log and the metrics.
 
     Attributes:
         id: the client's own identifier or a new one.
         charge: the memory that its body holds.
         received: bytes of its body that have come.
         images: how many there are in it.
-        embedder: the one that embeds them.
+        embedder: embeds them.
         stages: seconds in each stage, of the image that was longest in it.
         refusal: why it gets an error for an answer, where it does.
         due: when its answer is due, on the monotonic clock.
-        abandon: ends the work for it; there while its connection may be lost without harm.
+        abandon: ends its work; set while that is allowed.
     """
 
     id: str
@@ -78,12 +78,12 @@ class RequestState:
 
 
 def service_state(request: Mapping[str, Any]) -> ServiceState:
-    """What the application holds that a request, or the scope of one, is for."""
+    """The state of the application, by a request or its scope."""
     state: ServiceState = request["app"].state.service
     return state
 
 
 def request_state(request: Mapping[str, Any]) -> RequestState:
-    """What a request carries, or the scope of one."""
+    """The state of a request, by the request or its scope."""
     state: RequestState = request[KEY]
     return state

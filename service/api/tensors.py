@@ -58,7 +58,7 @@ class Tensor:
 
 
 class TensorMetadata(BaseModel):
-    """What a model takes or gives; -1 is any number."""
+    """An input or output of a model; a dimension of -1 is any number."""
 
     name: str
     datatype: str
@@ -75,7 +75,7 @@ def inputs(card: ModelCard) -> tuple[TensorMetadata, ...]:
 
 
 def outputs(card: ModelCard) -> tuple[TensorMetadata, ...]:
-    """What comes back."""
+    """The output tensor."""
     shape = (-1, card.embedding_dim)
     return (TensorMetadata(name=EMBEDDING, datatype="FP32", shape=shape),)
 

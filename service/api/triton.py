@@ -1,4 +1,4 @@
-"""Triton's management calls at `/v2`: those that read are answered, those that change are not.
+"""Triton's management calls at `/v2`: reading is answered, changing anything is refused.
 
 https://github.com/triton-inference-server/server, protocol/extension_*.md.
 """

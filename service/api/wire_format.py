@@ -16,7 +16,7 @@ SMALL_NUMBERS = {FieldDescriptor.TYPE_UINT32}
 
 
 def check_parts(data: bytes | memoryview, message: Descriptor, most: int) -> int:
-    """Check how many parts a message has: fields, those of its own messages, elements of lists.
+    """Check the number of parts in a message: fields, nested fields, elements of lists.
 
     Two bytes can make an object of a hundred, so that a message of 16 MB would take gigabytes.
 

@@ -1,6 +1,6 @@
-"""What an image will cost to decode, in time and memory, by its header alone.
+"""Estimates the time and memory for decoding an image, from its header.
 
-Where the size cannot be found there, it counts as the most expensive that there may be.
+An image whose header has no size counts as the most expensive one that is allowed.
 """
 
 import math
@@ -12,11 +12,11 @@ from service.images.headers import CUT_OFF, Header
 from service.images.preprocess import DRAFT_MARGIN
 
 SMALL_BYTES = 64 * 1024 * 1024
-"""Memory that an image may take without being counted: photos of up to about 10 million pixels."""
+"""Images that take no more memory are not counted: photos of up to about 10 million pixels."""
 
 
 class Price(NamedTuple):
-    """What a format costs at most: memory and time for a pixel, and time for a byte of the file."""
+    """The highest cost of a format: memory and time for a pixel, time for a byte of the file."""
 
     pixel_bytes: float
     pixel_s: float
@@ -71,7 +71,7 @@ class Estimates:
         self._least_side = 0 if exact else DRAFT_MARGIN * recipe.resize
 
     def estimate(self, data: bytes) -> Estimate:
-        """What an image file costs; nothing where it is refused, as no image or over the limit."""
+        """The cost of an image file; zero if it will be refused."""
         form = formats.format_of(data)
         if form is None:
             return Estimate(0.0, 0)
@@ -99,6 +99,6 @@ class Estimates:
 
 
 def _priced(price: Price, pixels: int, decoded: int, size: int) -> Estimate:
-    # Whatever is decoded, each byte of the file is read, and each block of pixels is gone through.
+    # Even at a smaller size each byte of the file is read, and each block of pixels visited.
     seconds = price.pixel_s * (decoded + pixels / 8) + price.byte_s * size
     return Estimate(seconds, math.ceil(price.pixel_bytes * decoded))

@@ -47,10 +47,10 @@ FORMATS = (
     Format("HEIC", heic.SIGNATURE, headers.heif, heic.open_image),
     Format("AVIF", _starts(rb".{4}ftyp(avif|avis|mif1|msf1)"), headers.heif, avif.open_image),
 )
-"""HEIC is asked before AVIF: both may begin as HEIF of any codec."""
+"""HEIC comes before AVIF: both may begin as HEIF of any codec."""
 
 NAMES = tuple(form.name for form in FORMATS if form.name != "HEIC" or heic.INSTALLED)
-"""Of those that this installation reads."""
+"""The names of the formats that this installation reads."""
 
 OTHERS = {
     b"%PDF": "a PDF",
@@ -67,7 +67,7 @@ OTHERS = {
     b"PK\x03\x04": "a ZIP archive",
     b"\x1f\x8b": "a gzip file",
 }
-"""What is sent in place of an image, by its first bytes."""
+"""Other kinds of files that people send, by their first bytes."""
 
 
 def format_of(data: bytes) -> Format | None:
@@ -79,7 +79,7 @@ def format_of(data: bytes) -> Format | None:
 
 
 def unknown(data: bytes) -> str:
-    """What to say of data in none of the formats."""
+    """The error message for data in none of the formats."""
     head = data[:SIGNATURE_BYTES].lstrip()
     other = next((name for start, name in OTHERS.items() if head.startswith(start)), None)
     it_is = f"; it is {other}" if other else ""

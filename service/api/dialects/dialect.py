@@ -1,4 +1,4 @@
-"""What a dialect is: paths, what a request's images are, what an answer looks like."""
+"""A dialect: its paths, how a request gives images, and what an answer looks like."""
 
 import binascii
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ Model = Annotated[Name | None, Meta(description="the served model or one of its 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a dialect puts into its words.
+    """The vectors and what else an answer may need.
 
     Attributes:
         path: of the request.
@@ -48,7 +48,7 @@ class Answer:
 
 
 class Body(msgspec.Struct, kw_only=True):
-    """A request in some dialect. What it does not name is not read.
+    """A request in some dialect. Fields that it does not declare are ignored.
 
     A dialect may have fields `model`, `dimensions` and `normalize`; all doors treat them the same.
     """
