@@ -1,4 +1,4 @@
-"""The artifact for what somebody typed: a file of theirs, or one that is made once and kept."""
+"""Finds the artifact for a model that was named: a file, or one that is made once and kept."""
 
 import fcntl
 import glob
@@ -38,7 +38,7 @@ def find(
         weights: of a published name, where they are not its own: a checkpoint, or `random`.
         precision: of an artifact that is made; None is fp32.
         home: the folder of what is kept; None is `swin-embed` in the user's cache.
-        tell: is told what is being made, which takes seconds to minutes.
+        tell: shows a message when an artifact is made, which takes seconds to minutes.
 
     Raises:
         ArtifactError: an .onnx file with a precision or weights to it.
@@ -79,7 +79,7 @@ def _make(
 
 
 def _key(asked: str, weights: str | None) -> str:
-    """What a kept artifact is called: by its name, and what is in the files it was made from."""
+    """The file name of a kept artifact: the model's name, and a digest of its source files."""
     parts = [asked] if weights is None else [asked, weights]
     entry = BY_NAME.get(asked)
     if entry is not None and entry.included is not None and weights is None:
@@ -96,7 +96,7 @@ def _key(asked: str, weights: str | None) -> str:
 
 
 def _files(path: Path) -> list[Path]:
-    """The files of a checkpoint: it and the configuration beside it, or those of a folder."""
+    """The files of a checkpoint: the file and its configuration, or all files of a folder."""
     if path.is_dir():
         return sorted(file for file in path.iterdir() if file.is_file())
     return [path, *sorted(path.parent.glob("*config.json"))] if path.is_file() else []
@@ -104,7 +104,7 @@ def _files(path: Path) -> list[Path]:
 
 @contextmanager
 def _alone(kept: Path, tell: Callable[[str], object]) -> Iterator[None]:
-    """Keep other processes from making the same. The kernel lets go of a lock of who was killed."""
+    """Keep other processes from making the same artifact. A killed process loses its lock."""
     lock = os.open(kept.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:

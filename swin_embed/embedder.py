@@ -35,11 +35,11 @@ Errors = Literal["raise", "null"]
 T = TypeVar("T")
 
 NO_LIMIT = 2**31
-"""Images that may wait: each call brings a window of them, and waits by itself."""
+"""Places in the queue: in effect unlimited, as each call submits only a window of images."""
 
 
 class _Given(Settings):
-    """Settings that are what they are given, whatever the environment says."""
+    """Settings that ignore the environment."""
 
     @classmethod
     def settings_customise_sources(
@@ -83,7 +83,7 @@ class Embedder:
         threads_per_stream: int | None = None,
         home: Path | None = None,
     ) -> None:
-        """Load a model; one that is no artifact yet is made, and kept for the next time.
+        """Load a model. If it is not an artifact yet, one is made and kept for next time.
 
         Args:
             model: a published name, such as `swin_tiny_patch4_window7_224`, a checkpoint (a file, a
@@ -164,7 +164,7 @@ class Embedder:
         errors: Errors = "raise",
         progress: bool = False,
     ) -> Generator[Vector | None]:
-        """The same for more images than fit in memory: vectors `[dimensions]`, one by one.
+        """Embed more images than fit in memory: vectors `[dimensions]`, one by one.
 
         Images are taken as their vectors are, some hundreds of them or 256 MiB ahead. With
         `errors="null"` an image that cannot be read or decoded gives None.
@@ -216,7 +216,7 @@ _END = object()
 
 
 class AsyncEmbedder:
-    """`Embedder` for asyncio: made with the same arguments, and there within `async with`.
+    """`Embedder` for asyncio, with the same arguments; use it in `async with`.
 
         async with AsyncEmbedder() as embedder:
             vectors = await embedder.embed([upload])
@@ -227,7 +227,7 @@ class AsyncEmbedder:
     """
 
     THREADS = 64
-    """Calls that wait for their vectors at once; more wait for one of these."""
+    """The most calls at a time; further calls wait."""
 
     def __init__(self, model: str | Path | None = None, **options: Any) -> None:  # noqa: ANN401
         self._make = partial(Embedder, model, **options)
@@ -236,7 +236,7 @@ class AsyncEmbedder:
 
     @property
     def embedder(self) -> Embedder:
-        """What does the work; it has `card`, `digest` and `dimensions`.
+        """The `Embedder` behind it; it has `card`, `digest` and `dimensions`.
 
         Raises:
             ValueError: outside `async with`.
@@ -316,7 +316,7 @@ def _drawn_from(
 
 
 def _accept(number: int, image: ImageInput, errors: Errors) -> Input:
-    """Take an image; one that cannot be read now cannot be read later either."""
+    """An image as input; one that cannot be opened becomes an error in its place."""
     try:
         return inputs.accept(image)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What people have an image in, to bytes that the engine decodes as the service would."""
+"""Turns images in many forms into bytes that the engine decodes, as the service does."""
 
 import io
 import os
@@ -14,10 +14,10 @@ from PIL.ImageFile import ImageFile
 
 
 class BinaryFile(Protocol):
-    """A file that is open in binary mode; read from where it stands."""
+    """A file open in binary mode; read from its current position."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Some bytes of it, or all that are left."""
+        """The next bytes, or all that are left."""
         ...
 
 
@@ -37,7 +37,7 @@ ImageInput = (
 
 @dataclass(frozen=True)
 class Input:
-    """An image that is read when there is room for it; what may change or close is copied before.
+    """An image to be read later; data that may change or close is copied now.
 
     Attributes:
         name: what it is, for messages.
@@ -51,7 +51,7 @@ class Input:
 
 
 def accept(image: Any) -> Input:  # noqa: ANN401 - whatever it is, it is told
-    """Take an image in whatever form.
+    """An image, in any supported form, as an input.
 
     Raises:
         TypeError: it is in no form that is known.
@@ -113,7 +113,7 @@ def _from_array(array: npt.NDArray[Any]) -> Image.Image:
 
 
 def _whole(file: Any) -> bytes:  # noqa: ANN401 - Pillow takes whatever reads and seeks
-    """All of the file behind an image that Pillow has only opened.
+    """The whole file of an image that Pillow has opened but not decoded.
 
     So a large JPEG is decoded at a fraction of its size, as the service does it.
     """
@@ -125,7 +125,7 @@ def _whole(file: Any) -> bytes:  # noqa: ANN401 - Pillow takes whatever reads an
 
 
 def _encoded(image: Image.Image) -> bytes:
-    """Pixels as a file that loses nothing and is quick to write and to read."""
+    """Pixels as a lossless file that is quick to write and to read."""
     buffer = io.BytesIO()
     if image.mode.startswith("I"):
         grey = np.asarray(image).clip(0, 65535).astype(np.uint16)

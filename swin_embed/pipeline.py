@@ -13,42 +13,42 @@ from service.errors import ImageTooLarge, InvalidImage, ServiceError
 from service.types import Embedding
 
 READERS = 16
-"""Threads that read: as many requests to an object store are under way at once."""
+"""Threads that read, and so the requests to an object store at a time."""
 
 WINDOW = 256
-"""Images that are being read, decoded or embedded, or wait for one before them."""
+"""The most images in work: being read, decoded or embedded, or waiting for an earlier one."""
 
 AT_ONCE = 32
 """Images that are waited for, and that are read in their place: to be woken for each of them costs
 the streams more than the work itself."""
 
 WINDOW_BYTES = 256 * 1024 * 1024
-"""Encoded bytes of those that are read, as far as their sizes are known before."""
+"""The most encoded bytes of images in work, as far as their sizes are known in advance."""
 
 
 class Readable(Protocol):
-    """An encoded image, not read yet; `held` are bytes of it that are in memory all the same."""
+    """An encoded image that is read later; `held` is what it takes in memory until then."""
 
     @property
     def held(self) -> int: ...
 
     def size(self) -> int:
-        """How many bytes it has; 0 where that is not known before it is read."""
+        """Its size in bytes; 0 if that is not known before it is read."""
         ...
 
     def read(self) -> bytes:
-        """Its bytes."""
+        """The bytes of the image."""
         ...
 
 
 R = TypeVar("R", bound=Readable)
 
 Outcome = Embedding | Exception
-"""What became of an image: InvalidImage, ImageTooLarge, or what reading it raised."""
+"""The result for an image: an embedding, InvalidImage, ImageTooLarge, or a read error."""
 
 
 def embed(images: Iterable[R], embedder: Embedder) -> Generator[tuple[R, Outcome]]:
-    """Images with their embeddings, in order. An image's own fault is in its outcome.
+    """Images with their embeddings, in order. An error of an image is its outcome.
 
     No more images are taken than the window holds. One that is embedded before the next one comes
     is not kept waiting for the window to fill.
@@ -77,7 +77,7 @@ def embed(images: Iterable[R], embedder: Embedder) -> Generator[tuple[R, Outcome
 
 
 class _Room:
-    """Bytes that may be held at once; an image larger than all of it waits to be alone."""
+    """A limit on bytes in memory; an image larger than the limit is read alone."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -95,7 +95,7 @@ class _Room:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let everybody in who waits."""
+        """End all waiting."""
         with self._changed:
             self._size = 2**63
             self._changed.notify_all()
@@ -121,7 +121,7 @@ def _read(image: Readable, embedder: Embedder, room: _Room) -> Future[Embedding]
 
 
 def _abandon(reading: Future[Future[Embedding]]) -> None:
-    """Drop the work for an image that nobody waits for any more."""
+    """Cancel the work for an image whose result is not needed."""
     if not reading.cancelled() and reading.exception() is None:
         reading.result().cancel()
 

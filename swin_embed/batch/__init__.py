@@ -1,1 +1,1 @@
-"""Whole collections of images: embedded to files, resumably; searched; their duplicates found."""
+"""Whole collections of images: embedding to files, resuming, searching, finding duplicates."""

@@ -1,4 +1,4 @@
-"""Addresses of clusters, tried before Ray tries them for minutes."""
+"""Checks a cluster's address quickly; Ray would try a wrong one for minutes."""
 
 import os
 import re
@@ -12,7 +12,7 @@ HOST_AND_PORT = re.compile(r"(?:ray://)?\[?([^\[\]/]+?)\]?:(\d{1,5})")
 
 
 def check(address: str | None) -> None:
-    """See whether somebody listens at a cluster's address, where it is a host and a port.
+    """Check that something listens at a cluster's address, where it is a host and a port.
 
     Args:
         address: as Ray takes it; None is what `RAY_ADDRESS` says.

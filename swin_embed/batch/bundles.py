@@ -1,4 +1,4 @@
-"""What a job does on the nodes of a Ray cluster: lists images, reads and decodes them, embeds them.
+"""The work of a job on the nodes of a Ray cluster: listing, reading, decoding, embedding.
 
 Images travel in bundles, each a block of the dataset: a pickled list of items, then of rows with
 their pixels, then of rows.
@@ -37,20 +37,20 @@ from swin_embed.batch.sources import Source
 from swin_embed.pipeline import READERS
 
 BUNDLE = 32
-"""Images of a bundle: what a lost actor has to do again, and a full batch of a GPU."""
+"""Images of a bundle: a full batch of a GPU, and the work that a lost actor has to repeat."""
 
 LISTINGS = 4
-"""Tasks that list sources, each in a process of its own: a glob may be thousands of sources."""
+"""Tasks that list sources, each in its own process: a glob may name thousands of sources."""
 
 BUNDLE_BYTES = 32 * 1024 * 1024
-"""Encoded bytes of a bundle, where they come with the listing."""
+"""The most encoded bytes in a bundle, where they come with the listing."""
 
 Prepared = list[tuple[Row, Pixels | None]]
 """Rows without vectors, each with its pixels, or none where it has an error."""
 
 
 class Claims:
-    """Which listing has which image, so that each is embedded once, and what there is to tell.
+    """Records which listing has which image, so that each is embedded once, and what went wrong.
 
     A listing that is done again, because a node was lost, gets the same answers.
     """
@@ -63,7 +63,7 @@ class Claims:
             self._ledger.add_all(table["id"].to_pylist())
 
     def claim(self, first: int, names: Sequence[str]) -> list[bool]:
-        """Which of the ids are new; the numbers of the listed images start at `first`."""
+        """Which of the ids are new. The listed images are numbered from `first`."""
         new = [self._ledger.claim(name, first + n) for n, name in enumerate(names)]
         self._skipped[first] = new.count(False)
         return new
@@ -78,7 +78,7 @@ class Claims:
 
 
 class Listing(Datasource):  # type: ignore[misc]  # Ray's types are skipped
-    """Bundles of what sources list, as a few tasks of Ray Data."""
+    """The images of sources in bundles, listed by a few tasks of Ray Data."""
 
     def __init__(self, found: Sequence[Source], claims: Any) -> None:  # noqa: ANN401 - an actor
         super().__init__()
@@ -102,7 +102,7 @@ def _bundles(
     share: Sequence[Source],
     claims: Any,  # noqa: ANN401 - an actor
 ) -> Iterator[pa.Table]:
-    """What a share of the sources lists and nobody else has, in bundles."""
+    """The images of some of the sources that no other task has, in bundles."""
     first = number << 40
     broken: list[str] = []
     for bundle in _bundled(sources.listing(share, broken)):

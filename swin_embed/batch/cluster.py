@@ -1,4 +1,4 @@
-"""The same job on a Ray cluster: listing, then reading and decoding on CPU actors, then the model.
+"""A job on a Ray cluster: listing, then reading and decoding on CPU actors, then the model.
 
 What runs there is in `bundles`. Rows are written where the command runs, as those of `local` are,
 so parts are whole, in one series, and go on where they were, whatever happens on the cluster.
@@ -27,7 +27,7 @@ from swin_embed.batch.recipe import Row
 from swin_embed.batch.sources import Source
 
 CALLS = 2
-"""Bundles in an actor's hands: it reads or copies one while it works at the other."""
+"""Bundles that an actor has: it reads or copies one while it works on the other."""
 
 
 class Cluster:
@@ -53,7 +53,7 @@ class Cluster:
         except ConnectionError as error:
             raise ClusterError(f"no Ray cluster at {address}: {reason(error)}") from error
 
-        # Its plan is no news, and what fails is told in one line.
+        # Nobody needs its plan, and a failure is reported in one line.
         logging.getLogger("ray.data").setLevel(logging.WARNING)
         for quiet in ("ray.data.exceptions", "ray.data._internal.progress"):
             logging.getLogger(quiet).setLevel(logging.CRITICAL)
@@ -67,7 +67,7 @@ class Cluster:
     def rows(
         self, found: Sequence[Source], collection: Collection, *, normalize: bool
     ) -> Generator[Row]:
-        """Rows of the images that the collection has none of, in no order.
+        """Rows of the images that are not in the collection yet, in no order.
 
         Raises:
             ClusterError: the engine failed, or the cluster has gone.
@@ -111,7 +111,7 @@ class Cluster:
         )
 
     def _decoder_cpus(self) -> int:
-        """CPUs that an actor which decodes asks for.
+        """The CPUs that a decoding actor requests.
 
         None where models run on CPUs: after the loss of a node those could hold all that are left,
         and wait for a decoder that finds no room. The operating system shares the cores.
@@ -119,7 +119,7 @@ class Cluster:
         return 1 if self._on_gpu() else 0
 
     def _share(self) -> dict[str, float]:
-        """What an actor with a model asks the cluster for."""
+        """The resources that an actor with a model requests."""
         if self._on_gpu():
             return {"num_gpus": 1}
         streams, threads = self._settings.streams or 1, self._settings.threads_per_stream or 1

@@ -1,4 +1,4 @@
-"""Vectors of a collection, as files: numbered parts that say which model made them."""
+"""A collection on disk: numbered files of vectors, each with the model that made them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Format = Literal["parquet", "npy", "lance"]
 LANCE_TABLE = "embeddings"
 
 PART, ERRORS = "part-", "_errors-"
-"""What files of vectors and of errors begin with. Readers of folders pass over an underscore."""
+"""Prefixes of files with vectors and with errors. Dataset readers skip names with an underscore."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Collection:
         return cls(Folder.at(url))
 
     def recipe(self) -> Recipe | None:
-        """What made it; None while it holds nothing.
+        """The recipe of its vectors; None while it is empty.
 
         Raises:
             OutputError: its parts were made by different models or in different ways, or one is
@@ -55,7 +55,7 @@ class Collection:
         return recipe
 
     def made(self) -> Recipe:
-        """What made it.
+        """The recipe of its vectors.
 
         Raises:
             OutputError: it holds nothing, or what different models made.
@@ -66,7 +66,7 @@ class Collection:
         return recipe
 
     def admit(self, recipe: Recipe) -> None:
-        """Raises OutputError where what it holds was made in another way."""
+        """Raises OutputError if its vectors have another recipe."""
         found = self.recipe()
         if found is not None and found != recipe:
             raise OutputError(

@@ -1,4 +1,4 @@
-"""Near-duplicates: groups of images, each similar to the one that is worth keeping."""
+"""Finds near-duplicates: groups of images, each similar to the image to keep."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -33,12 +33,12 @@ KEEP: dict[str, tuple[str, Rank]] = {
     "newest": ("newest, then most pixels", lambda it: (-(it.changed or 0), -it.pixels, it.path)),
     "first": ("first by path", lambda it: (it.path,)),
 }
-"""Rules of which image of a group to keep, in words and as an order."""
+"""Rules for the image to keep of a group, each in words and as a sort order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """An image that another stands for; `exact` where their files have the same bytes."""
+    """A copy of the image to keep; `exact` where their files have the same bytes."""
 
     picture: Picture
     cosine: float
@@ -54,7 +54,7 @@ class Group:
 
     @property
     def spare(self) -> int:
-        """Bytes that the copies take, as far as those are known."""
+        """Bytes that the copies take, where their sizes are known."""
         return sum(copy.picture.size or 0 for copy in self.copies)
 
 
@@ -70,7 +70,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Found:
-    """What there was: images with vectors, groups, and files that are not there any more."""
+    """The result: images with vectors, groups, and files that no longer exist."""
 
     images: int
     groups: list[Group]
@@ -149,7 +149,7 @@ def find(
 
 
 def against(collection: Collection, other: Collection, threshold: float) -> Found:
-    """A collection's images that another has: each a copy of the most similar one there.
+    """The images of a collection that another collection also has, each with its closest match.
 
     Raises:
         OutputError: one holds nothing, or different models made them.
@@ -234,7 +234,7 @@ def _group(keep: Picture, copies: list[Copy]) -> Group:
 
 
 def _read(collection: Collection, file: Path) -> tuple[list[Picture], int]:
-    """The images that are there, their vectors written to a file; and how many are not."""
+    """The images whose files exist, with their vectors in a file; and how many do not exist."""
     found: list[Picture] = []
     missing = 0
     with file.open("wb") as vectors_of:

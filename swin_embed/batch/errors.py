@@ -1,4 +1,4 @@
-"""What ends a batch job; the message is one line that says what to do."""
+"""Errors that end a batch job; each message is one line that says what to do."""
 
 
 class BatchError(Exception):
@@ -22,7 +22,7 @@ class ClusterError(BatchError):
 
 
 def is_definite(error: Exception) -> bool:
-    """Whether an error is of one image, and not of a source that does not answer (any more)."""
+    """Whether an error belongs to one image, and not to a source that has stopped answering."""
     definite = FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ItemError
     status = getattr(error, "status", 0)  # aiohttp's
     asks_to_wait = status in {408, 425, 429}
@@ -30,7 +30,7 @@ def is_definite(error: Exception) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """An error in one line; where a URL's protocol wants a package, what to install."""
+    """An error in one line; if a URL's protocol needs a package, how to install it."""
     if isinstance(error, ImportError) and isinstance(error.__cause__, ImportError):
         from model_export import extras
 

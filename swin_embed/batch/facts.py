@@ -1,4 +1,4 @@
-"""What is known of a collection's images beside their vectors: size, age, whether it is there."""
+"""Facts about a collection's images besides their vectors: size, age, whether the file exists."""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""A folder on a disk or in an object store, in which files are whole or not there."""
+"""A folder on a disk or in an object store, whose files are written whole or not at all."""
 
 import contextlib
 import fcntl
@@ -47,7 +47,7 @@ class Folder:
         return self.path if self.local else str(self.fs.unstrip_protocol(self.path))
 
     def names(self) -> list[str]:
-        """The names in it, sorted; none where it is not there."""
+        """The names in it, sorted; none if it does not exist."""
         try:
             listed = self.fs.ls(self.path, detail=False)
         except FileNotFoundError:
@@ -60,7 +60,7 @@ class Folder:
         return file
 
     def put(self, name: str, data: memoryview | bytes) -> None:
-        """Write a file, or write over it; at no instant is a part of it seen under its name.
+        """Write a file, or replace it; its name never shows an incomplete file.
 
         An object store promises that of itself; on a disk the file gets its name once its bytes
         are on the medium.

@@ -1,4 +1,4 @@
-"""Images of a collection, each not read yet, and what lists them: a function per kind of source.
+"""Lists the images of a source: a function for each kind of source. Images are read later.
 
 Listing is lazy: what is held is the names of one folder, or a batch of a table's rows.
 """
@@ -27,29 +27,29 @@ IMAGE = re.compile(
 )
 
 COMPANION = "._"
-"""Begins the name of what macOS puts beside a file on other systems: metadata, no image."""
+"""Prefix of the metadata files that macOS adds on other file systems; they are no images."""
 
 PATH_COLUMNS = ("path", "url", "uri", "file", "filename", "file_name", "image")
-"""Of a manifest, the first of these holds the paths; a column `id` names the images, if there."""
+"""Columns of a manifest that may hold the paths; the first that exists does. `id` names images."""
 
 MOST_BYTES = 256 * 1024 * 1024
-"""A larger file is not read: it is no image that anybody meant, and would fill memory."""
+"""Larger files are not read: they are hardly images, and would fill memory."""
 
 IMAGES_AT_A_TIME = 1
 PATHS_AT_A_TIME = 4096
-"""Rows of a Parquet table that are read at a time: a few bytes may stand for many large images."""
+"""Rows of a Parquet table read at a time: a few bytes may expand to many large images."""
 
 MOST_INFLATED = 100
-"""A table that says to be so many times larger than its file holds no images: those are coded."""
+"""A table that claims to expand this much holds no images: they are compressed already."""
 
 MOST_HEADER_BYTES = 1024 * 1024
-"""Of names and extended headers in a tar shard, which are read whole."""
+"""The largest name or extended header of a tar shard; they are read whole."""
 
 logger = logging.getLogger(__name__)
 
 
 Tell = Callable[[str], None]
-"""Is told of what cannot be listed."""
+"""Takes a message about something that cannot be listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Item:
     fault: str | None = None
 
     def size(self) -> int:
-        """How many bytes it has; 0 where that is not known before it is read.
+        """Its size in bytes; 0 if that is not known before it is read.
 
         Raises:
             ItemError: it is no regular file, or too large.
@@ -92,7 +92,7 @@ class Item:
         return _allowed(info["size"] or 0)
 
     def read(self, size: int | None = None) -> bytes:
-        """Its bytes.
+        """The bytes of the image.
 
         Args:
             size: what `size` said, where that was asked before.

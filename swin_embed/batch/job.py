@@ -1,4 +1,4 @@
-"""A job: images in, parts of a collection out, whatever engine makes the rows."""
+"""A job: images in, parts of a collection out. An engine makes the rows."""
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,11 +15,11 @@ from swin_embed.batch.recipe import Recipe, Row
 from swin_embed.batch.sources import Source
 
 UNREADABLE_IN_A_ROW = 100
-"""As many files without an answer, one after the other, are a source that has gone."""
+"""After this many files in a row without an answer, the source counts as gone."""
 
 
 class Engine(Protocol):
-    """What makes rows of sources; `skipped` and `broken` are right when it has made them all.
+    """Makes rows from sources; `skipped` and `broken` are final once all rows are made.
 
     Attributes:
         card: of the model.
@@ -36,13 +36,13 @@ class Engine(Protocol):
     def rows(
         self, found: Sequence[Source], collection: Collection, *, normalize: bool
     ) -> Generator[Row]:
-        """Rows of the images that the collection has none of."""
+        """Rows of the images that are not in the collection yet."""
         ...
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a part of a job: rows written, and how many of those hold an error."""
+    """A part that was written: its rows, and how many of them are errors."""
 
     rows: int
     failed: int
@@ -51,7 +51,7 @@ class Outcome:
 def write(
     rows: Iterator[Row], collection: Collection, recipe: Recipe, form: Format, part_rows: int
 ) -> Iterator[Outcome]:
-    """Write rows, a part at a time; yields what was written, after it was.
+    """Write rows, a part at a time; yields each part once it is written.
 
     The next part fills while one is written.
 
@@ -89,7 +89,7 @@ def write(
 
 
 def readable(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows, while their source answers; a definite answer, such as 404, is one.
+    """The rows, as long as their source answers; an error such as 404 is an answer.
 
     Raises:
         SourceError: a hundred in a row got none; they have their rows, so that the same job gets

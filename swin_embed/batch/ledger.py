@@ -1,11 +1,11 @@
-"""Which images are done: a set of ids that may outgrow memory."""
+"""The ids of images that are done: a set that may be larger than memory."""
 
 import sqlite3
 from collections.abc import Iterable
 
 
 class Ledger:
-    """Ids seen so far, in a file of SQLite's own that ends with it; memory holds a cache of 64 MB.
+    """Ids seen so far, in a temporary SQLite file; memory holds a cache of 64 MB.
 
     A Python set of ten million paths takes about 1.5 GB.
     """

@@ -1,4 +1,4 @@
-"""Collections of folders that nobody embedded by hand, in the user's cache."""
+"""Collections in the user's cache, made when a command is given a folder of images."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ def of(place: str, digest: str) -> Collection:
 
 
 def cache() -> Path:
-    """The folder of what can be made again."""
+    """The cache folder: everything in it can be made again."""
     if home := os.environ.get("SWIN_HOME"):
         return Path(home)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swin-embed"

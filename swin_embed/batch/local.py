@@ -29,7 +29,7 @@ class Local:
     def rows(
         self, found: Sequence[Source], collection: Collection, *, normalize: bool
     ) -> Generator[Row]:
-        """Rows of the images that the collection has none of.
+        """Rows of the images that are not in the collection yet.
 
         Raises:
             ServiceError: the engine failed.
@@ -41,7 +41,7 @@ class Local:
 
 
 class Pending:
-    """The items that have no row yet, each once; counts those that it leaves out."""
+    """The items that have no row yet, each once; counts the others."""
 
     def __init__(self, items: Iterable[Item], done: Iterable[Iterable[str]]) -> None:
         self._items = items
@@ -59,7 +59,7 @@ class Pending:
 
 
 def embed(items: Iterable[Item], embedder: Embedder, *, normalize: bool) -> Generator[Row]:
-    """Rows of items, in their order. An image's own fault is in its row.
+    """Rows of items, in their order. An error of an image is in its row.
 
     Raises:
         ServiceError: the engine failed.

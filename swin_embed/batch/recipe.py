@@ -1,4 +1,4 @@
-"""The rows of a collection, and what made their vectors."""
+"""The rows of a collection, and the recipe of their vectors."""
 
 import json
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ NAMES = ("id", "path", "sha256", "width", "height", "error")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of an image: a vector, float32 `[dim]`, or an error.
+    """The result for an image: a vector, float32 `[dim]`, or an error.
 
     An image without `sha256` could not be read; `gone` says that its source did not answer.
     """
@@ -42,18 +42,18 @@ class Row:
 
     @classmethod
     def unreadable(cls, item: Item, error: Exception) -> Self:
-        """Of an item whose bytes are not to be had."""
+        """The row of an item that cannot be read."""
         gone = not is_definite(error)
         return cls(item.id, item.path, error=f"unreadable: {reason(error)}", gone=gone)
 
     def refused(self, error: InvalidImage | ImageTooLarge) -> Self:
-        """The row of an image that the engine does not take."""
+        """The row of an image that the engine refused."""
         return replace(self, error=f"{error.code}: {error.message}")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What made the vectors of a collection; those of two recipes do not mix.
+    """How the vectors of a collection were made; vectors of two recipes do not mix.
 
     Attributes:
         card: the model's card.
@@ -136,7 +136,7 @@ def _lists(
 
 
 def difference(one: Recipe, other: Recipe) -> str:
-    """Two recipes in words, with what tells them apart."""
+    """Two recipes in words, with the differences."""
     if one.digest != other.digest:
         return (
             f"{one.card.name} in {one.card.precision} ({one.digest[:12]}), not of "

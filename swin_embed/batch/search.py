@@ -15,13 +15,13 @@ from swin_embed.batch.collection import Collection
 TABLE = "vectors"
 
 STATE_KEY = "collection"
-"""Key of the schema's metadata that says of what the index is a copy."""
+"""Key of the schema's metadata: the state of the collection that the index copies."""
 
 INDEXED_FROM = 4096
-"""Below so many vectors the exact search is as fast as any index."""
+"""For fewer vectors an exact search is as fast as an index."""
 
 PROBES = 32
-"""Partitions that an approximate search looks into."""
+"""Partitions that an approximate search visits."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _batches(collection: Collection, schema: pa.Schema) -> Iterator[pa.RecordBat
 
 
 def _state(collection: Collection) -> tuple[int, str]:
-    """How many vectors a collection has, and a digest of which, and of the model that made them."""
+    """The number of vectors in a collection, and a digest of them and of their model."""
     rows = 0
     digest = hashlib.sha256(collection.made().digest.encode())
     for table in collection.tables("id", "sha256", "embedding"):

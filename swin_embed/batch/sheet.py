@@ -1,4 +1,4 @@
-"""Pages of thumbnails, each one HTML file without anything beside: hits of a search, duplicates."""
+"""Pages of thumbnails, each a single HTML file: hits of a search, duplicates."""
 
 import base64
 import html
@@ -83,12 +83,12 @@ def groups(found: Sequence[Group], summary: str, rule: str, max_pixels: int) -> 
 
 
 def cosine(value: float) -> str:
-    """A cosine as text; what is not 1 is never rounded to it."""
+    """A cosine as text; only a cosine of 1 is shown as 1."""
     return f"{min(value, 0.9999) if value < 1 - 1e-6 else 1:.4f}"
 
 
 def weight(size: int | None) -> str:
-    """Bytes as people say them; nothing of what is not known."""
+    """A size in readable units; empty if it is not known."""
     if size is None:
         return ""
     for unit, least in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

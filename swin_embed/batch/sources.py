@@ -1,4 +1,4 @@
-"""Where a collection's images come from: folders, globs, manifests, tar shards, Parquet tables.
+"""Sources of a collection's images: folders, globs, manifests, tar shards, Parquet tables.
 
 Every path may be local or a URL of anything fsspec reads.
 """
@@ -51,10 +51,10 @@ def listing(sources: Iterable[Source], broken: list[str]) -> Iterator[Item]:
 
 
 def total(sources: Sequence[Source]) -> int | None:
-    """How many images the sources list, or None where one cannot tell without reading it."""
+    """The number of images in the sources; None if one of them would have to be read for it."""
     try:
         counts = [source.count() for source in sources]
-    except Exception:  # what is wrong with it is told by the one who reads it
+    except Exception:  # reading it will report the error
         return None
     return None if None in counts else sum(count for count in counts if count is not None)
 

@@ -1,8 +1,8 @@
-"""Names that others gave, as text for a terminal."""
+"""Makes file names safe to print on a terminal."""
 
 
 def plain(text: str) -> str:
-    """Text in one line, with escapes for what would move a cursor or change colours."""
+    """Text on one line, with control characters escaped."""
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in text
