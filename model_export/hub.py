@@ -23,7 +23,7 @@ from model_export.errors import CheckpointError
 
 SCHEME = "hf://"
 
-CONFIGURATION = ("config.json", "preprocessor_config.json")
+CONFIGURATION = ("config.json", "processor_config.json", "preprocessor_config.json")
 
 PATIENCE_S = 8
 """How long the hub may take to answer at all; the client would try for a minute."""

@@ -11,13 +11,9 @@ from typing import Any
 from model_export import catalog
 from model_export.checkpoints import settings
 from model_export.checkpoints.formats import json_file
-from model_export.checkpoints.options import (
-    TIMM,
-    TIMM_FILE,
-    TIMM_PRETRAINED,
-    TIMM_WRAPPER,
-    TRANSFORMERS,
-)
+from model_export.checkpoints.geometry import agree, shape_of, windows_of
+from model_export.checkpoints.options.timm import TIMM, TIMM_FILE, TIMM_PRETRAINED, TIMM_WRAPPER
+from model_export.checkpoints.options.transformers import TRANSFORMERS
 from model_export.checkpoints.processors import processors, timms
 from model_export.checkpoints.values import check, of_each, refused_in_a_line, shown, side
 from model_export.model_card import Preprocessing
@@ -25,14 +21,25 @@ from model_export.network.architecture import Architecture
 
 WRAPPER = "TimmWrapperImageProcessor"
 
+FILES = ("config.json", "processor_config.json", "preprocessor_config.json")
+"""What transformers and timm write; of processors the nested one comes first, as there."""
+
 
 @dataclass(frozen=True)
 class Configuration:
-    """Two JSON files and the settings in a checkpoint, empty where there are none."""
+    """Two JSON files and the settings in a checkpoint, empty where there are none.
+
+    Attributes:
+        model: config.json.
+        preprocessor: preprocessor_config.json, or that part of processor_config.json.
+        kept: Settings in the checkpoint that say which network it is, as `settings` reads them.
+        sizes: Values of `img_size` and the like in any other settings.
+    """
 
     model: Mapping[str, Any] = field(default_factory=dict)
     preprocessor: Mapping[str, Any] = field(default_factory=dict)
     kept: Mapping[str, Any] = field(default_factory=dict)
+    sizes: settings.Sizes = field(default_factory=dict)
 
     @property
     def published_name(self) -> str | None:
@@ -49,9 +56,10 @@ class Configuration:
         return bool(self.model) or bool(self.kept)
 
     @property
-    def attention_bias(self) -> bool:
-        """Whether it says that queries, keys and values have biases."""
-        return self._given().get("qkv_bias") is True
+    def attention_bias(self) -> bool | None:
+        """Whether queries, keys and values have biases; None if it does not say."""
+        given = self._given().get("qkv_bias")
+        return given if isinstance(given, bool) else None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -68,29 +76,43 @@ class Configuration:
         """
         with refused_in_a_line("config.json: {}" if self.model else "its settings: {}"):
             given = self._given()
-            _agree(given, architecture)
             stages = len(architecture.depths)
-            if "model_type" in self.model and not self._is_wrapped():
+            if self._is_transformers():
                 given = {"image_size": 224, "window_size": 7, **given}
+                version = 2 if self.model["model_type"] == "swinv2" else 1
+                if architecture.version != version:
+                    raise ValueError(f"model_type is {self.model['model_type']}, its tensors not")
+            elif published := catalog.BY_NAME.get(self.published_name or ""):
+                given = {**shape_of(published.architecture), **given}
+                if architecture.version != published.architecture.version:
+                    raise ValueError(f"architecture is {published.name}, its tensors are not")
+            agree(given, architecture)
             size = self._pretrained().get("input_size", architecture.image_size)
+            side("input_size", size, least=0)
             if given.get("img_size") is not None:
                 size = given["img_size"]
             size = given.get("image_size", size)
             windows, trained = architecture.windows, architecture.pretrained_windows
             if "window_size" in given:
-                windows = _windows(given["window_size"], stages)
+                windows = windows_of(given["window_size"], stages)
             key = "pretrained_window_sizes"
             if key in given:
                 trained = of_each(key, (given[key] or [0] * stages)[:stages], stages, least=0)
+            if 0 in windows:
+                raise ValueError("no window_size, and its tensors do not tell it: put it there")
+            always = given.get("always_partition", False)
+            if not isinstance(always, bool):
+                raise ValueError(f"always_partition {shown(always)} is neither true nor false")
             architectures = self.model.get("architectures") or []
+            if isinstance(architectures, str):
+                architectures = [architectures]
             ratio = given.get("mlp_ratio", 0)
             known = replace(
                 architecture,
                 image_size=side("image size", size),
                 windows=windows,
                 pretrained_windows=trained if any(trained) else (),
-                always_partition="SwinBackbone" in architectures
-                or bool(given.get("always_partition")),
+                always_partition="SwinBackbone" in architectures or always,
                 final_norm="Swinv2Backbone" not in architectures,
             )
             # A ratio with many decimals is not what a quotient of whole numbers comes to.
@@ -140,9 +162,15 @@ class Configuration:
             elif "model_type" in self.model:
                 kind = self.model["model_type"]
                 if kind not in ("swin", "swinv2"):
-                    raise ValueError(f"it is of a '{shown(kind)}', not of a Swin")
+                    raise ValueError(
+                        f"it is of a '{shown(kind)}', not of a Swin; if that has a Swin for a "
+                        "backbone, put the backbone's own configuration there"
+                    )
                 check(self.model, TRANSFORMERS)
             elif self.model:
+                name = self.model.get("architecture")
+                if isinstance(name, str) and "swin" not in name:
+                    raise ValueError(f"architecture {shown(name)} is not a Swin")
                 nested = isinstance(self.model.get("pretrained_cfg"), dict)
                 check(self.model, TIMM_FILE if nested else TIMM_PRETRAINED | TIMM_FILE)
                 check(self._mapping("model_args"), TIMM, "model_args.")
@@ -154,9 +182,12 @@ class Configuration:
     def _is_wrapped(self) -> bool:
         return self.model.get("model_type") == "timm_wrapper"
 
+    def _is_transformers(self) -> bool:
+        return "model_type" in self.model and not self._is_wrapped()
+
     def _given(self) -> Mapping[str, Any]:
         """Options of the constructor."""
-        if "model_type" in self.model and not self._is_wrapped():
+        if self._is_transformers():
             return self.model
         return self._mapping("model_args") or self.kept.get("model_args") or {}
 
@@ -179,46 +210,14 @@ def beside(path: Path, kept: Mapping[str, Any]) -> Configuration:
         CheckpointError: A file that is not JSON, or options that are not built.
     """
     with refused_in_a_line(f"{path}: {{}}"):
-        said = settings.configuration(kept)
-    files = (path.parent / name for name in ("config.json", "preprocessor_config.json"))
-    model, preprocessor = (json_file.read(file) if file.is_file() else {} for file in files)
-    found = Configuration(model, preprocessor, said)
+        said, sizes = settings.configuration(kept), settings.sizes(kept)
+    model, nested, preprocessor = (
+        json_file.read(file) if (file := path.parent / name).is_file() else {} for name in FILES
+    )
+    with refused_in_a_line("processor_config.json: {}"):
+        inner = nested.get("image_processor", preprocessor)
+        if not isinstance(inner, dict):
+            raise ValueError(f"image_processor {shown(inner)} is not an object")
+    found = Configuration(model, inner, said, sizes)
     found.check()
     return found
-
-
-def _windows(given: Any, stages: int) -> tuple[int, ...]:
-    """Window of each stage, of a number or a pair for all of them, as timm does, or a sequence."""
-    if not isinstance(given, list | tuple) or len(given) == 2:
-        given = [given] * stages
-    return of_each("window_size", given, stages)
-
-
-def _agree(given: Mapping[str, Any], architecture: Architecture) -> None:
-    """Refuse what is said of the network's shape if the tensors have another.
-
-    Raises:
-        ValueError: They have; the option is named.
-    """
-    facts: dict[str, Any] = {
-        "patch_size": architecture.patch_size,
-        "embed_dim": architecture.channels,
-        "depths": list(architecture.depths),
-        "num_heads": list(architecture.heads),
-    }
-    for key, fact in facts.items():
-        value = given.get(key, fact)
-        value = list(value) if isinstance(value, tuple) else value
-        if value != fact and not (key == "patch_size" and value == [fact, fact]):
-            raise ValueError(f"{key} is {shown(value)}, and its tensors have {shown(fact)}")
-    ratio = given.get("mlp_ratio")
-    hidden = architecture.stage_hidden(0)
-    if ratio is not None and int(architecture.channels * ratio) != hidden:
-        raise ValueError(f"mlp_ratio {shown(ratio)} is not that of its tensors, {hidden} channels")
-    widths = {c // h for c, h in zip(_widths(architecture), architecture.heads, strict=True)}
-    if given.get("head_dim") is not None and widths != {given["head_dim"]}:
-        raise ValueError(f"head_dim {shown(given['head_dim'])} is not channels / heads")
-
-
-def _widths(architecture: Architecture) -> list[int]:
-    return [architecture.stage_channels(stage) for stage in range(len(architecture.depths))]

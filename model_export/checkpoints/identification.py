@@ -6,7 +6,9 @@ from pathlib import Path
 from model_export import catalog
 from model_export.catalog import Entry
 from model_export.checkpoints.configuration import Configuration
-from model_export.checkpoints.recognition import Recognised, architecture
+from model_export.checkpoints.recognition import Recognised
+from model_export.checkpoints.sizes import architecture
+from model_export.checkpoints.values import shown
 from model_export.errors import CheckpointError
 from model_export.network.architecture import Architecture
 
@@ -22,14 +24,37 @@ def identify(found: Recognised, said: Configuration, path: Path, asked: Entry | 
         CheckpointError: Several published models fit and nothing tells which it is, or the
             windows cannot be known.
     """
-    entry = asked or _configured(found, said, path) or _recognised(found, path)
+    entry = asked or _configured(found, said, path) or _recognised(found, said, path)
     known = entry.architecture
+    if asked is not None and said.says_geometry:
+        _same(asked, said)
     if known.version == 2 and found.dialect.v2_mask_value is not None:
         known = replace(known, mask_value=found.dialect.v2_mask_value)
     if found.dialect.parts["norm"].startswith("hidden_states_norms"):  # a SwinBackbone
         known = replace(known, always_partition=True)
     prepared = said.preprocessing(known.image_size, entry.preprocessing)
     return replace(entry, architecture=known, preprocessing=prepared)
+
+
+def _same(asked: Entry, said: Configuration) -> None:
+    """Refuse a network that is named as one thing and configured as another.
+
+    Raises:
+        CheckpointError: It is.
+    """
+    known, told = asked.architecture, said.geometry(asked.architecture)
+    if _anonymous(told) != _anonymous(known):
+        raise CheckpointError(
+            f"{asked.name} has {_geometry(known)}, and what lies beside the weights or in them "
+            f"says {_geometry(told)}: leave the name out, or remove what is wrong"
+        )
+
+
+def _geometry(known: Architecture) -> str:
+    windows = _anonymous(known).windows
+    trained = f", trained with {known.pretrained_windows}" if known.pretrained_windows else ""
+    shifted = ", always shifted" if known.always_partition else ""
+    return f"images of {known.image_size} and windows of {windows}{trained}{shifted}"
 
 
 def _configured(found: Recognised, said: Configuration, path: Path) -> Entry | None:
@@ -43,12 +68,13 @@ def _configured(found: Recognised, said: Configuration, path: Path) -> Entry | N
     return _entry(said.geometry(known), found, path, published)
 
 
-def _recognised(found: Recognised, path: Path) -> Entry:
+def _recognised(found: Recognised, said: Configuration, path: Path) -> Entry:
     """What tensors, and where they leave it open the names of file and folder, say."""
     tensors = architecture(found)
     fitting = [entry for entry in catalog.CATALOG if _fits(entry.architecture, tensors)]
     named = _named(path)
     if named in fitting:
+        _check_sizes(said, named.architecture)
         return named
     geometries = {_anonymous(entry.architecture) for entry in fitting}
     if tensors.windows[-1] == 0 and len(geometries) != 1:
@@ -59,7 +85,31 @@ def _recognised(found: Recognised, path: Path) -> Entry:
             "name it, python -m model_export NAME --weights FILE, or put config.json beside it"
         )
     known = fitting[0].architecture if len(geometries) == 1 else tensors
+    _check_sizes(said, known)
     return _entry(known, found, path, None)
+
+
+def _check_sizes(said: Configuration, known: Architecture) -> None:
+    """Refuse what a training script that is not known calls the sizes, if it has others.
+
+    Raises:
+        CheckpointError: It has.
+    """
+    wanted = {"window_size": set(known.windows)}
+    for name, values in said.sizes.items():
+        numbers = {n for value in values for n in _numbers(value)}
+        fitting = wanted.get(name, {known.image_size})
+        if numbers and not numbers & fitting:
+            raise CheckpointError(
+                f"its settings say {name} {shown(values[0])}, and its tensors make a network for "
+                f"{_geometry(known)}: name the published model it is, NAME --weights FILE, or put "
+                "config.json beside it"
+            )
+
+
+def _numbers(value: object) -> list[int]:
+    values = value if isinstance(value, list | tuple) else [value]
+    return [n for n in values if isinstance(n, int) and not isinstance(n, bool)]
 
 
 def _entry(known: Architecture, found: Recognised, path: Path, published: Entry | None) -> Entry:
@@ -67,7 +117,7 @@ def _entry(known: Architecture, found: Recognised, path: Path, published: Entry 
     if faults := known.faults():
         raise CheckpointError(
             f"{path.name}: {'; '.join(faults)}; padded windows are not built: put other sizes in "
-            "config.json beside it, or name the published model it is, NAME --weights FILE"
+            "config.json beside it"
         )
     same = [e for e in catalog.CATALOG if _anonymous(e.architecture) == _anonymous(known)]
     if published in same and published is not None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from model_export.checkpoints.options import PROCESSOR
+from model_export.checkpoints.options.transformers import PROCESSOR
 from model_export.checkpoints.values import check, number, one_of, shown, side
 from model_export.model_card import Preprocessing
 

@@ -4,6 +4,7 @@ Or to a list of everything that is wrong with it.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,8 +31,8 @@ HEADS = ("head.fc", "head", "classifier", "fc", "cls_head.fc")
 SOME = 8
 """How many names of a kind an error lists."""
 
-ABSOLUTE_POSITIONS = "absolute_pos_embed"
-"""A tensor that would change what the network computes, beside the parts of the dialects."""
+ADDED = re.compile(r"\w*(pos_embed|position_embed|prompt|token)\w*")
+"""Tensors beside the parts of the dialects that would be added to the network's own tokens."""
 
 
 def read(path: Path, asked: Entry | None = None) -> tuple[Entry, Checkpoint]:
@@ -69,13 +70,14 @@ def _checkpoint(opened: Opened, found: Recognised, entry: Entry, said: Configura
     contradictions, determined = buffers.faults(found, architecture)
     used = {name for parts in sources.values() for name in parts} | determined
     rest = [name for name in found.tensors if name not in used]
-    network = found.dialect.roots() | {ABSOLUTE_POSITIONS}
+    network = found.dialect.roots()
     norms = _stage_norms(found, architecture)
     misshapen = [name for name, shape in norms.items() if not _has(found.tensors, name, shape)]
     unexpected = [
         name
         for name in rest
-        if name.removeprefix(found.prefix).partition(".")[0] in network
+        if (own := name.removeprefix(found.prefix)).partition(".")[0] in network
+        or ADDED.fullmatch(own)
         if not name.endswith("mask_token")
         if name not in norms
     ]
@@ -86,8 +88,11 @@ def _checkpoint(opened: Opened, found: Recognised, entry: Entry, said: Configura
         wrong.append(f"{name} is missing, or does not fit what it belongs to")
     if len(heads) > 1:
         wrong.append(f"{len(heads)} classifiers, {' and '.join(heads)}")
-    if without_bias and said.attention_bias:
-        wrong.append("no bias of queries, keys and values, though its configuration has qkv_bias")
+    if said.attention_bias is without_bias:
+        wrong.append(
+            f"{'no ' if without_bias else ''}bias of queries, keys and values, though its "
+            f"configuration says qkv_bias {said.attention_bias}"
+        )
     if wrong:
         raise CheckpointError(f"{opened.path} is not a {architecture.name}: {'; '.join(wrong)}")
     _within(opened, found, sources)

@@ -1,26 +1,38 @@
 """Settings that training scripts keep in a checkpoint, as far as they concern the network.
 
-Those of timm's training script and of the paper's repository are read: they say which network it
-is. Settings of other scripts can be anything, and only what contradicts the network is refused.
+Those of timm's training script, of the paper's repository and of OpenMMLab are read: they say
+which network it is. Settings of other scripts can be anything, and only what contradicts the
+network is refused.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from model_export.checkpoints.options import (
+from model_export.checkpoints import openmmlab_text
+from model_export.checkpoints.options.repositories import (
+    OPENMMLAB,
     PAPER,
     PAPER_MODEL,
-    PREPARATION,
     TRAINING_SETTINGS,
 )
+from model_export.checkpoints.options.timm import PREPARATION
 from model_export.checkpoints.values import check, side
-
-KEPT = ("args", "config", "cfg", "hparams", "hyper_parameters", "opt", "options")
-"""Where training scripts put their settings."""
 
 DEEPEST = 8
 MOST = 100_000
 """Settings that are looked at: how deep, and how many."""
+
+SIZES = ("img_size", "image_size", "window_size")
+"""What any script's settings may call the sizes of images and windows."""
+
+Sizes = dict[str, list[Any]]
+
+NAMES = {
+    **{name: name for name in ("img_size", "window_size", "pretrained_window_sizes")},
+    **{name: name for name in ("patch_size", "mlp_ratio", "depths", "num_heads", "qkv_bias")},
+    "embed_dims": "embed_dim",
+}
+"""OpenMMLab's options that are followed, and what timm calls them."""
 
 
 def configuration(kept: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,15 +41,36 @@ def configuration(kept: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: They say something of the network that is not built; it is named.
     """
-    for key in KEPT:
-        for name, value in _walk(kept.get(key)):
+    for key, settings in kept.items():
+        for name, value in _walk({key: settings}):
             if name in TRAINING_SETTINGS:
                 check({name: value}, TRAINING_SETTINGS, f"the checkpoint's {key}: ")
     for key in ("config", "cfg"):
         model = _part(kept.get(key), "MODEL")
         if "SWIN" in model or "SWINV2" in model:
             return _papers(kept[key], model)
-    return _timms(kept)
+    return _openmmlabs(kept) or _timms(kept)
+
+
+def sizes(kept: Mapping[str, Any]) -> Sizes:
+    """All values that settings have under the names of `SIZES`."""
+    found: Sizes = {}
+    for name, value in _walk(kept):
+        if name in SIZES:
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def _openmmlabs(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Of mmdetection, mmsegmentation and mmpretrain, which keep their configuration as text."""
+    meta = kept.get("meta")
+    text = meta.get("cfg", meta.get("config")) if isinstance(meta, dict) else None
+    networks = openmmlab_text.swins(text) if isinstance(text, str) else []
+    for network in networks:
+        check(network, OPENMMLAB, "the checkpoint's backbone: ")
+    if len(networks) != 1:
+        return {}
+    return {"model_args": {NAMES[key]: v for key, v in networks[0].items() if key in NAMES}}
 
 
 def _timms(kept: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,8 +81,9 @@ def _timms(kept: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(arch, str):
         return {}
     given = dict(args.get("model_kwargs") or {})
-    if args.get("img_size") is not None:
-        given.setdefault("img_size", args["img_size"])
+    for key in ("img_size", "input_size"):
+        if args.get(key) is not None:
+            given.setdefault("img_size", args[key])
     prepared = {key: args[key] for key in PREPARATION if args.get(key) is not None}
     pooled = {"global_pool": args["gp"]} if args.get("gp") is not None else {}
     return {"architecture": arch, "model_args": given, "prepared": prepared, **pooled}

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from model_export.checkpoints.options import Only, Options
+from model_export.checkpoints.options.option import Only, Options
 from model_export.errors import CheckpointError
 
 
@@ -45,7 +45,8 @@ def check(said: Mapping[str, Any], options: Options, where: str = "") -> None:
             raise ValueError(f"{where}{shown(key)} is not an option that the exporter knows")
         if isinstance(option, Only) and not any(_same(value, only) for only in option.values):
             only = ", ".join(map(str, option.values))
-            raise ValueError(f"{where}{key} {shown(value)} is not built; only {only}")
+            instead = f": {option.instead}" if option.instead else ""
+            raise ValueError(f"{where}{key} {shown(value)} is not built; only {only}{instead}")
 
 
 def _same(value: Any, only: Any) -> bool:
@@ -93,6 +94,8 @@ def side(key: str, size: Any, least: int = 1) -> int:
         ValueError: It is not square, or no whole number from `least`.
     """
     sides = list(size[-2:]) if isinstance(size, list | tuple) and size else [size]
+    if isinstance(size, list | tuple) and len(size) > 2 and size[:-2] not in ([3], (3,)):
+        raise ValueError(f"{key} {shown(size)} is not of images with 3 channels")
     if sides[0] != sides[-1]:
         raise ValueError(f"{key} {shown(size)} is not square, which is all that is built")
     if not isinstance(sides[0], int) or isinstance(sides[0], bool) or sides[0] < least:

@@ -45,6 +45,8 @@ class Dialect:
             together, if not the paper's -100.
         unfolds: Patch merging concatenates pixels channel by channel, as torch's Unfold does.
         flat_index: `relative_position_index` is stored flat, [N * N].
+        makes_index: The library makes `relative_position_index` anew and does not load it; some of
+            its versions have saved it before it was filled in.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Dialect:
     v2_mask_value: float | None = None
     unfolds: bool = False
     flat_index: bool = False
+    makes_index: bool = False
 
     def sources(self, canonical: str, version: int) -> tuple[str | None, ...]:
         """The tensors of a file that make a canonical one, one after the other; None is zeros."""

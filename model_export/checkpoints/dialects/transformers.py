@@ -39,6 +39,7 @@ TRANSFORMERS = Dialect(
     stage_norms="hidden_states_norms.stage{nth}",
     # Its V2 adds the paper's mask twice (modeling_swinv2.py of 4.21 to 5.23).
     v2_mask_value=-200.0,
+    makes_index=True,
 )
 
 IN_BLOCK_SINCE_5 = IN_BLOCK | {

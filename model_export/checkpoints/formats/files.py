@@ -67,8 +67,10 @@ def open_checkpoint(path: Path) -> Opened:
         )
     if (file.parent / ADAPTER).is_file():
         raise CheckpointError(f"{ADAPTER} lies beside {file}: an adapter (LoRA); {MERGE}")
+    held: Mapping[Path, set[str]] = {}
     if file.name.endswith(".json"):
-        parts = safetensors_file.shards(file)
+        held = safetensors_file.shards(file)
+        parts = list(held)
         notes = [f"{file.name} names {len(parts)} files of weights"]
     else:
         parts, notes = [file], []
@@ -82,6 +84,11 @@ def open_checkpoint(path: Path) -> Opened:
     settings: dict[str, Any] = {}
     for part in parts:
         found, key, said, beside = _read(part)
+        if other := held and held[part] ^ found.keys():
+            raise CheckpointError(
+                f"{file.name} and {part.name} do not agree on {min(other)[:80]}; download both "
+                "again"
+            )
         if twice := tensors.keys() & found.keys():
             raise CheckpointError(f"{part} and another shard both hold {min(twice)[:80]}")
         tensors |= found

@@ -8,177 +8,24 @@ has, and counts operations.
 """
 
 import pickle
+import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from operator import index
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
+from model_export.checkpoints.formats.pickled_names import IGNORED, SETTINGS, STORAGES
+from model_export.checkpoints.formats.pickled_objects import (
+    Array,
+    ArrayType,
+    Ignored,
+    Settings,
+    Storage,
+    View,
+    whole_numbers,
+)
 from model_export.errors import CheckpointError
 
 OPERATIONS = 1_000_000
 """Operations that a pickle may have. Each makes at most an empty dictionary."""
-
-STORAGES = {
-    "HalfStorage": "F16",
-    "BFloat16Storage": "BF16",
-    "FloatStorage": "F32",
-    "DoubleStorage": "F64",
-    "BoolStorage": "BOOL",
-    "ByteStorage": "U8",
-    "CharStorage": "I8",
-    "ShortStorage": "I16",
-    "IntStorage": "I32",
-    "LongStorage": "I64",
-}
-"""torch's storage classes, and the type of their elements by safetensors' names."""
-
-ARRAYS = {
-    "f2": "F16",
-    "f4": "F32",
-    "f8": "F64",
-    "b1": "BOOL",
-    "u1": "U8",
-    "i1": "I8",
-    "i2": "I16",
-    "i4": "I32",
-    "i8": "I64",
-}
-"""NumPy's types, and what safetensors calls them."""
-
-SETTINGS = (
-    "argparse.Namespace",
-    "types.SimpleNamespace",
-    "yacs.config.CfgNode",  # the paper's repository saves its configuration
-    "fvcore.common.config.CfgNode",
-    "detectron2.config.config.CfgNode",
-    "addict.addict.Dict",
-    "mmengine.config.config.ConfigDict",
-    "mmcv.utils.config.ConfigDict",
-    "pytorch_lightning.utilities.parsing.AttributeDict",
-    "lightning.pytorch.utilities.parsing.AttributeDict",
-    "lightning_fabric.utilities.data.AttributeDict",
-    "lightning.fabric.utilities.data.AttributeDict",
-    "omegaconf.dictconfig.DictConfig",
-    "omegaconf.listconfig.ListConfig",
-    *(
-        f"omegaconf.nodes.{kind}Node"
-        for kind in ("Any", "String", "Integer", "Float", "Boolean", "Bytes", "Path", "Enum")
-    ),
-)
-"""Classes that hold the settings of a training run: kept as dictionaries."""
-
-IGNORED = {
-    # What training scripts keep beside weights and settings: paths, best scores, logs.
-    "copy_reg._reconstructor",
-    "copyreg._reconstructor",
-    "builtins.object",
-    "typing.Any",
-    "uuid.UUID",
-    "datetime.datetime",
-    "datetime.timedelta",
-    "omegaconf.base.ContainerMetadata",
-    "omegaconf.base.Metadata",
-    "omegaconf.base.Node",
-    "omegaconf.nodes.ValueNode",
-    "omegaconf.nodes.InterpolationResultNode",
-    "mmengine.logging.history_buffer.HistoryBuffer",
-    "pathlib.PosixPath",
-    "pathlib.WindowsPath",
-    "pathlib._local.PosixPath",
-    "pathlib._local.WindowsPath",
-    "pathlib.PurePosixPath",
-    "collections.Counter",
-    "collections.defaultdict",
-    *(f"builtins.{name}" for name in ("set", "frozenset", "complex", "slice", "bytearray")),
-    *(f"builtins.{name}" for name in ("bool", "int", "float", "str", "list", "tuple", "dict")),
-    "numpy.core.multiarray.scalar",
-    "numpy._core.multiarray.scalar",
-    "torch.Size",
-    "torch.device",
-    "torch.serialization._get_layout",
-    *(f"torch.{name}" for name in ("float16", "bfloat16", "float32", "float64", "int64")),
-}
-"""Names that are no weights and do no harm unread: what they would make is not made."""
-
-
-class Storage(NamedTuple):
-    """A run of numbers in a file: its key and the type of its elements."""
-
-    key: str
-    dtype: str
-
-
-class View(NamedTuple):
-    """A tensor: a part of a storage. Offset and strides are in elements."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
-@dataclass
-class Array:
-    """A NumPy array whose numbers lie in the pickle itself, as bytes or as Latin-1 text."""
-
-    shape: tuple[int, ...] = ()
-    dtype: str = ""
-    column_major: bool = False
-    data: bytes | str = b""
-
-    def __setstate__(self, state: Any) -> None:
-        _, shape, dtype, column_major, data = state
-        self.shape, self.dtype = _whole_numbers(shape), dtype.name
-        self.column_major, self.data = bool(column_major), data
-
-
-class ArrayType:
-    """A NumPy type; `name` is safetensors' name for it, or says that there is none."""
-
-    def __init__(self, code: Any, *_flags: Any) -> None:
-        self.name = ARRAYS.get(str(code)[:8], "numbers of another kind")
-
-    def __setstate__(self, state: Any) -> None:
-        if state[1] == ">":
-            self.name = "big-endian numbers"
-
-
-class Settings(dict[Any, Any]):
-    """Settings of a training run, whatever class held them."""
-
-    def __init__(self, *_arguments: Any, **_named: Any) -> None:
-        super().__init__()
-
-    def __setstate__(self, state: Any) -> None:
-        if isinstance(state, dict):
-            self.update(state)
-
-    def append(self, _item: Any) -> None:
-        """Ignore an item."""
-
-    def extend(self, _items: Any) -> None:
-        """Ignore items."""
-
-
-class Ignored:
-    """Stands for an object that is not made: accepts whatever a pickle does to it."""
-
-    def __init__(self, *_arguments: Any, **_named: Any) -> None: ...
-
-    def __setstate__(self, _state: object) -> None: ...
-
-    def append(self, _item: object) -> None:
-        """Ignore an item."""
-
-    def extend(self, _items: object) -> None:
-        """Ignore items."""
-
-    def add(self, _item: object) -> None:
-        """Ignore an item."""
-
-
-MOST_DIMENSIONS = 32
-"""Dimensions that an array may have; no weight has more than four."""
 
 
 def load(file: BinaryIO, storage: Callable[[tuple[Any, ...]], Storage]) -> Any:
@@ -202,24 +49,19 @@ def load(file: BinaryIO, storage: Callable[[tuple[Any, ...]], Storage]) -> Any:
         ) from error
 
 
-def _whole_numbers(given: Any) -> tuple[int, ...]:
-    if not isinstance(given, tuple | list) or len(given) > MOST_DIMENSIONS:
-        raise CheckpointError(f"a tensor whose shape is not a list of at most {MOST_DIMENSIONS}")
-    numbers = tuple(map(index, given))
-    if any(abs(number) >= 2**48 for number in numbers):
-        raise CheckpointError("a tensor with a dimension beyond any file")
-    return numbers
-
-
 def _view(storage: Any, offset: Any, shape: Any, strides: Any, *_rest: Any) -> View:
     if not isinstance(storage, Storage):
         raise CheckpointError("a tensor without a storage")
-    (start,) = _whole_numbers([offset])
-    return View(storage, start, _whole_numbers(shape), _whole_numbers(strides))
+    (start,) = whole_numbers([offset])
+    return View(storage, start, whole_numbers(shape), whole_numbers(strides))
 
 
 def _array(data: Any, dtype: Any, shape: Any, order: Any) -> Array:
-    return Array(_whole_numbers(shape), dtype.name, order == "F", data)
+    return Array(whole_numbers(shape), dtype.name, order == "F", data)
+
+
+KINDS = re.compile(r"torch\.(_utils\._rebuild_\w*tensor\w*|(storage\.)?\w+Storage)")
+"""Names of tensors and storages that are neither read nor dangerous."""
 
 
 class _Reader(pickle._Unpickler):
@@ -266,6 +108,11 @@ class _Reader(pickle._Unpickler):
             return self._known[full]
         if module.startswith("__torch__"):
             raise CheckpointError("a TorchScript archive; save model.state_dict() instead")
+        if KINDS.fullmatch(full):
+            raise CheckpointError(
+                f"holds tensors of a kind that is not read ({full[:80]}): quantised, 8-bit, "
+                "complex, sparse or without data; save model.float().state_dict()"
+            )
         raise CheckpointError(
             f"refused: it wants to make a '{full[:80]}', which is not data, and nothing of it was "
             "run; save only the weights, torch.save(model.state_dict(), FILE), or as .safetensors"

@@ -42,8 +42,8 @@ def read(path: Path) -> tuple[Stored, dict[str, str]]:
     return {name: _stored(data, value) for name, value in header.items()}, metadata
 
 
-def shard_names(index: Path) -> list[str]:
-    """The files that an index of shards names, in order.
+def shard_names(index: Path) -> dict[str, set[str]]:
+    """The files that an index of shards names, in order, and the tensors that each should hold.
 
     Raises:
         CheckpointError: It is not an index, or names a file that is not beside it.
@@ -51,21 +51,23 @@ def shard_names(index: Path) -> list[str]:
     places = json_file.read(index).get("weight_map")
     if not isinstance(places, dict) or not places:
         raise CheckpointError(f"{index} is not an index of shards: no 'weight_map'")
-    names = sorted({str(name) for name in places.values()})
-    if outside := [name for name in names if name != Path(name).name]:
+    held: dict[str, set[str]] = {}
+    for tensor, name in places.items():
+        held.setdefault(str(name), set()).add(tensor)
+    if outside := [name for name in held if name != Path(name).name]:
         raise CheckpointError(
             f"{index} names '{outside[0][:80]}': shards must lie beside their index"
         )
-    return names
+    return dict(sorted(held.items()))
 
 
-def shards(index: Path) -> list[Path]:
+def shards(index: Path) -> dict[Path, set[str]]:
     """The same as files.
 
     Raises:
         CheckpointError: It is not an index, or a file is not there.
     """
-    paths = [index.parent / name for name in shard_names(index)]
+    paths = {index.parent / name: tensors for name, tensors in shard_names(index).items()}
     if missing := [path.name for path in paths if not path.is_file()]:
         raise CheckpointError(
             f"{index} names shards that are not beside it: {', '.join(missing)}; download them too"

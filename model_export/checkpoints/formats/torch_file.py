@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_export.checkpoints.formats import pickles
-from model_export.checkpoints.formats.pickles import Array, Settings, Storage, View
+from model_export.checkpoints.formats.pickled_objects import Array, Settings, Storage, View
 from model_export.checkpoints.formats.stored import (
     TYPES,
     Stored,
@@ -33,11 +33,14 @@ from model_export.errors import CheckpointError
 OLD_MAGIC = 0x1950A86A20F9469CFC6C
 """The first pickle of a file in the format before torch 1.6."""
 
+AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "teacher")
+"""Where training scripts put averages of the weights, which are what is evaluated."""
+
 CONTAINERS = (
-    *("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model"),
-    *("module", "teacher", "student", "network", "net", "backbone", "encoder", "weights"),
+    *("state_dict", "model_state_dict", "model", "module", "student"),
+    *("network", "net", "backbone", "encoder", "weights"),
 )
-"""Where training scripts put the weights; averaged ones first, as timm does."""
+"""Where they put the weights."""
 
 DEEPEST = 8
 """Containers inside one another, at most."""
@@ -208,8 +211,7 @@ def _weights(content: Any) -> tuple[dict[str, View | Array], str | None]:
     """The tensors among what a file holds, wherever training scripts put them, and where."""
     keys: list[str] = []
     while isinstance(content, dict) and len(keys) < DEEPEST:
-        inside = (key for key in CONTAINERS if _holds_more(content.get(key)))
-        if (key := next(inside, None)) is None:
+        if (key := _container(content)) is None:
             break
         keys.append(key)
         content = content[key]
@@ -220,12 +222,11 @@ def _weights(content: Any) -> tuple[dict[str, View | Array], str | None]:
             f"holds a {type(content).__name__}, not weights by name; "
             "save model.state_dict() instead"
         )
-    names = [name for name in content if isinstance(name, str)]
-    tensors = {n: content[n] for n in names if isinstance(content[n], View | Array)}
-    if tensors:
+    if tensors := _tensors(content):
         return tensors, ".".join(keys) or None
+    names = [name for name in content if isinstance(name, str)]
     found = ", ".join(name[:80] for name in names[:SHOWN]) or "nothing"
-    if "optimizer" in content or {"state", "param_groups"} <= content.keys():
+    if any("optim" in name for name in names) or {"state", "param_groups"} <= content.keys():
         raise CheckpointError(
             f"holds the state of an optimiser and no weights (found {found}); "
             "give the file with the model's weights"
@@ -233,5 +234,44 @@ def _weights(content: Any) -> tuple[dict[str, View | Array], str | None]:
     raise CheckpointError(f"holds no weights (found {found}); give a file of weights by name")
 
 
-def _holds_more(value: Any) -> bool:
-    return isinstance(value, dict) and not isinstance(value, Settings) and bool(value)
+def _container(content: dict[Any, Any]) -> str | None:
+    """The dictionary in which the weights are, of those in a dictionary; None if in none.
+
+    Raises:
+        CheckpointError: They are in several, and nothing tells which it is.
+    """
+    averaged, plain = (
+        [key for key in names if _has_tensors(content.get(key))] for names in (AVERAGED, CONTAINERS)
+    )
+    meta = content.get("meta")
+    if isinstance(meta, dict) and "mmengine_version" in meta and "state_dict" in plain:
+        return "state_dict"  # MMEngine puts the average there, and the others in ema_state_dict
+    tensors = {key: _tensors(content[key]) for key in (*averaged, *plain)}
+    shapes = [sorted(tensor.shape for tensor in those.values()) for those in tensors.values()]
+    if "teacher" in averaged and any(other != shapes[0] for other in shapes):
+        averaged, plain = [], averaged + plain  # a network that another one learns from
+    there = averaged or plain
+    if any(tensors[key] != tensors[there[0]] for key in there):
+        raise CheckpointError(
+            f"holds weights under {' and '.join(map(repr, there))}: save those that you mean alone"
+        )
+    return there[0] if there else None
+
+
+def _has_tensors(value: Any) -> bool:
+    """Whether there are tensors in a dictionary, or in containers in it."""
+    looked_at: dict[int, Any] = {}
+    left = [value]
+    while left:
+        value = left.pop()
+        if not isinstance(value, dict) or isinstance(value, Settings) or id(value) in looked_at:
+            continue
+        if _tensors(value):
+            return True
+        looked_at[id(value)] = value
+        left += [value.get(key) for key in (*AVERAGED, *CONTAINERS)]
+    return False
+
+
+def _tensors(content: dict[Any, Any]) -> dict[str, View | Array]:
+    return {n: v for n, v in content.items() if isinstance(v, View | Array) and isinstance(n, str)}

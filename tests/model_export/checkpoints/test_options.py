@@ -6,22 +6,23 @@ from pathlib import Path
 import pytest
 
 from model_export.catalog import NANO
-from model_export.checkpoints import options
 from model_export.checkpoints.configuration import Configuration, beside
+from model_export.checkpoints.options import repositories, timm, transformers
 from model_export.errors import CheckpointError
 
 TABLES = {
-    "timm: `model_args`": options.TIMM,
-    "timm: `pretrained_cfg`": options.TIMM_PRETRAINED,
-    "timm: the top of config.json": options.TIMM_FILE,
-    "transformers: SwinConfig, Swinv2Config": options.TRANSFORMERS,
-    "transformers: TimmWrapperConfig": options.TIMM_WRAPPER,
-    "transformers: image processors": options.PROCESSOR,
-    "The paper's repository: constructors": options.PAPER_CONSTRUCTOR,
-    "The paper's repository: `MODEL.SWIN`, `MODEL.SWINV2`": options.PAPER,
-    "The paper's repository: `MODEL`": options.PAPER_MODEL,
-    "torchvision": options.TORCHVISION,
-    "Settings of any training run": options.TRAINING_SETTINGS,
+    "timm: `model_args`": timm.TIMM,
+    "timm: `pretrained_cfg`": timm.TIMM_PRETRAINED,
+    "timm: the top of config.json": timm.TIMM_FILE,
+    "transformers: SwinConfig, Swinv2Config": transformers.TRANSFORMERS,
+    "transformers: TimmWrapperConfig": timm.TIMM_WRAPPER,
+    "transformers: image processors": transformers.PROCESSOR,
+    "The paper's repository: constructors": repositories.PAPER_CONSTRUCTOR,
+    "The paper's repository: `MODEL.SWIN`, `MODEL.SWINV2`": repositories.PAPER,
+    "The paper's repository: `MODEL`": repositories.PAPER_MODEL,
+    "OpenMMLab: `backbone`": repositories.OPENMMLAB,
+    "torchvision": repositories.TORCHVISION,
+    "Settings of any training run": repositories.TRAINING_SETTINGS,
 }
 DOCUMENT = Path("docs/checkpoints.md")
 

@@ -328,3 +328,65 @@ def test_settings_are_kept_and_what_is_no_data_of_a_trainer_is_ignored(path):
     }
     found = torch_file.read(write(path, content, {"0": NUMBERS.tobytes()}))
     assert found.settings["arch"] == "swinv2_tiny_window8_256"
+
+
+SHORT = {"layers.0.weight": [1.0, 2.0]}
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("content", "taken"),
+    [
+        ({"ema": {"decay": 0.9}, "state_dict": SHORT}, "state_dict"),
+        ({"model": {"name": "swin"}, "net": SHORT}, "net"),
+        ({"model": {"layers.0.weight": [0.0]}, "ema_state_dict": SHORT}, "ema_state_dict"),
+        ({"student": {"layers.0.weight": [0.0, 1.0]}, "teacher": SHORT}, "teacher"),
+        (
+            {
+                "meta": {"mmengine_version": "0.10"},
+                "ema_state_dict": {"layers.0.weight": [0.0]},
+                "state_dict": SHORT,
+            },
+            "state_dict",
+        ),
+    ],
+)
+def test_weights_are_taken_from_where_they_are(path, content, taken):
+    torch = pytest.importorskip("torch")
+    torch.save(_with_tensors(torch, content), path)
+    found = torch_file.read(path)
+    assert found.key == taken
+    np.testing.assert_array_equal(found.tensors["layers.0.weight"].read(), [1.0, 2.0])
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"model": SHORT, "state_dict": {"layers.0.weight": [3.0, 4.0]}},
+        {"student": SHORT, "teacher": {"layers.0.weight": [3.0]}},
+    ],
+)
+def test_weights_in_two_places_are_refused(path, content):
+    torch = pytest.importorskip("torch")
+    torch.save(_with_tensors(torch, content), path)
+    with pytest.raises(CheckpointError, match="save those that you mean alone"):
+        torch_file.read(path)
+
+
+@pytest.mark.torch
+def test_tensors_of_another_kind_are_refused_as_that(path):
+    torch = pytest.importorskip("torch")
+    torch.save({"weight": torch.ones(4).to(torch.float8_e4m3fn)}, path)
+    with pytest.raises(CheckpointError, match=r"a kind that is not read.*save model\.float"):
+        torch_file.read(path)
+
+
+def _with_tensors(torch, content):
+    return {
+        key: {
+            name: torch.tensor(value) if isinstance(value, list) else value
+            for name, value in inner.items()
+        }
+        for key, inner in content.items()
+    }
