@@ -125,13 +125,15 @@ def _walk(settings: Any) -> Iterator[tuple[str, Any]]:
         below: list[Any] = []
         for group in level:
             for name, value in _items(group):
-                left -= 1
+                inner = _unwrapped(value)
+                listed = inner if isinstance(inner, list | tuple) else ()
+                left -= 1 + len(listed)
                 if left < 0:
                     return
-                inner = _unwrapped(value)
                 if isinstance(inner, dict):
                     below.append(inner)
                 elif isinstance(name, str):
+                    below.extend(listed)
                     yield name.lower(), inner
         level = below
 

@@ -73,6 +73,7 @@ IGNORED = {
     "collections.defaultdict",
     *(f"builtins.{name}" for name in ("set", "frozenset", "complex", "slice", "bytearray")),
     *(f"builtins.{name}" for name in ("bool", "int", "float", "str", "list", "tuple", "dict")),
+    *("builtins.long", "builtins.unicode"),  # int and str in protocol 2, which torch.save writes
     "numpy.core.multiarray.scalar",
     "numpy._core.multiarray.scalar",
     "torch.Size",

@@ -187,6 +187,8 @@ BACKBONE = "model = dict(backbone=dict(type='mmpretrain.SwinTransformerV2', {}))
     [
         ({"model_args": {"global_pool": "max"}}, "global_pool max"),
         ({"hyper_parameters": {"net": {"ape": True}}}, "ape True"),
+        ({"hyper_parameters": {"nets": [1, {"ape": True}]}}, "ape True"),
+        ({"hparams": {"nets": {"_content": [{"_content": {"ape": {"_val": True}}}]}}}, "ape True"),
         ({"meta": {"cfg": BACKBONE.format("qk_scale=0.5")}}, "qk_scale 0.5"),
         ({"meta": {"config": BACKBONE.format("act_cfg=dict(type='ReLU')")}}, "act_cfg .*ReLU"),
         ({"meta": {"cfg": BACKBONE.format("surprise=1")}}, "surprise is not an option"),

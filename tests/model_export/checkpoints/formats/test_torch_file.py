@@ -323,6 +323,7 @@ def test_settings_are_kept_and_what_is_no_data_of_a_trainer_is_ignored(path):
         "state_dict": weights,
         "arch": "swinv2_tiny_window8_256",
         "hyper_parameters": Named("omegaconf.dictconfig", "DictConfig"),
+        "types": [Named("__builtin__", "long"), Named("__builtin__", "unicode")],
         "hparams": Named("lightning.fabric.utilities.data", "AttributeDict"),
         "message_hub": Named("mmengine.logging.history_buffer", "HistoryBuffer"),
     }
