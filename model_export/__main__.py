@@ -26,7 +26,7 @@ def _cosine(text: str) -> float:
 
 
 @click.command
-@click.argument("name", metavar="NAME|FILE", required=False)
+@click.argument("name", metavar="NAME|FILE", required=False, shell_complete=listing.complete)
 @click.option(
     "--weights",
     metavar="hub|random|FILE",
@@ -138,7 +138,7 @@ def inspect(file: Path) -> None:
         f"{2 * found.multiplications / 1e9:.2f} GFLOP for an image",
         "operators": ", ".join(f"{count} {name}" for name, count in found.operators.most_common()),
     }
-    click.echo("\n".join(f"{name:<12}{text}" for name, text in lines.items()))
+    click.echo("\n".join(console.bold(f"{name:<12}") + text for name, text in lines.items()))
 
 
 @click.command
@@ -154,9 +154,9 @@ def compare(left: Path, right: Path, images: Path | None) -> None:
     """Say how far two artifacts' embeddings of the same images are apart."""
     found = inspection.distance(left, right, images)
     click.echo(
-        f"{found.images} images: cosine {found.mean_cosine:.6f} on average, "
-        f"{found.worst_cosine:.6f} at worst; largest difference {found.largest_difference:.2e}, "
-        f"where the largest value is {found.largest_value:.2e}"
+        f"{found.images} images: cosine {console.bold(f'{found.mean_cosine:.6f}')} on average, "
+        f"{console.bold(f'{found.worst_cosine:.6f}')} at worst; largest difference "
+        f"{found.largest_difference:.2e}, where the largest value is {found.largest_value:.2e}"
     )
 
 

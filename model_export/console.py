@@ -4,6 +4,8 @@ Statuses: 0 done; 1 it could not be done; 2 a wrong argument, option or setting;
 images have an error in place of a vector; 130 interrupted.
 """
 
+import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -65,11 +67,18 @@ def run(
         complain(message)
         return FAILED
     except foreseen as error:
-        complain(" ".join(str(error).split()) or type(error).__name__)
+        complain(" ".join(_words(error).split()) or type(error).__name__)
         return FAILED
     except click.Abort:
         complain("interrupted")
         return INTERRUPTED
+
+
+def _words(error: Exception) -> str:
+    """What an error says, of a file without its number."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def load(place: str) -> click.Command:
@@ -77,6 +86,39 @@ def load(place: str) -> click.Command:
     module, attribute = place.split(":")
     command: click.Command = getattr(import_module(module), attribute)
     return command
+
+
+def watched() -> bool:
+    """Whether a person reads what is printed: it goes to a terminal."""
+    return sys.stdout.isatty()
+
+
+def bold(text: str, colour: str | None = None) -> str:
+    """Text that stands out where a person reads it."""
+    shown = watched() and not os.environ.get("NO_COLOR")
+    return click.style(text, fg=colour, bold=True) if shown else text
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A line for each row after a line of headings, in aligned columns.
+
+    A terminal has the columns that fit its width, from the left, and is told which do not.
+    """
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    shown = len(header)
+    if watched():
+        room = shutil.get_terminal_size().columns
+        while shown > 1 and sum(widths[:shown]) + 2 * (shown - 1) > room:
+            shown -= 1
+
+    def line(cells: Sequence[str]) -> str:
+        aligned = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        return "  ".join(list(aligned)[:shown]).rstrip()
+
+    lines = [bold(line(header)), *map(line, rows)]
+    if shown < len(header):
+        lines.append(f"In a wider terminal, or a pipe: {', '.join(header[shown:])}")
+    return "\n".join(lines)
 
 
 def complain(*problems: str) -> None:

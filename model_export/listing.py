@@ -1,7 +1,9 @@
 """The catalogue as a table."""
 
 import click
+from click.shell_completion import CompletionItem
 
+from model_export import console
 from model_export.catalog import CATALOG, Entry
 from model_export.network.parameters import parameter_count
 
@@ -10,12 +12,13 @@ HEADER = ("name", "parameters", "fp32", "dimensions", "input", "licence", "weigh
 
 def table() -> str:
     """Every published model: a line each, after a line of headings."""
-    rows = [HEADER, *map(_row, CATALOG)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    return console.table(HEADER, [_row(entry) for entry in CATALOG])
+
+
+def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What a shell offers for the start of a model's name: published names, and files."""
+    names = [entry.name for entry in CATALOG if entry.name.startswith(incomplete)]
+    return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

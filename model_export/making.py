@@ -62,6 +62,8 @@ def make(
     if image_size not in (None, entry.architecture.image_size):
         entry, checkpoint = resized(entry, checkpoint, image_size)
         name = f"{name}_at_{image_size}"  # its vectors do not compare
+    parameters = parameter_count(entry.architecture)
+    tell(f"exporting {parameters / 1e6:.1f} M parameters, about {estimate_s(parameters)} s")
     outputs = further_outputs(entry.architecture, checkpoint, features=features, logits=logits)
     for note in checkpoint.notes:
         tell(note)
@@ -74,4 +76,10 @@ def make(
     floor = FP32.min_cosine if min_cosine is None else min_cosine
     lowering = Lowering(precision, calibration, floor)
     card = export(entry, checkpoint, path, name, outputs, lowering)
-    return Made(card, path, parameter_count(entry.architecture))
+    return Made(card, path, parameters)
+
+
+def estimate_s(parameters: int) -> int:
+    """Seconds that an export takes on two idle cores: 31 of their time for 27.5 M parameters, 5 for
+    2.3 M; int8 a little more."""
+    return 3 + round(parameters / 1e6)

@@ -41,9 +41,10 @@ def serve(settings: Settings) -> int:
     for warning in misspelt(os.environ):
         logger.warning(warning)
     # What runs models is imported once it is needed: `--help` does without.
-    from service.engine import memory, memory_plan, resources
+    from service.engine import memory, memory_plan, model, resources
     from service.server import server
 
+    model.existing(settings.model)  # before the log tells of anything else
     memory.lay_out_heaps(resources.usable_cores())
     faulthandler.enable()  # a crash in native code then says in which thread, and where
     settings = memory_plan.fit(settings)

@@ -43,7 +43,8 @@ class GroupedCommand(click.Command):
         """Write the options of each group under its name."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
-            if (record := param.get_help_record(ctx)) is not None:
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record is not None:  # the text above tells of arguments
                 groups.setdefault(getattr(param, "group", "Options"), []).append(record)
         for name, records in groups.items():
             with formatter.section(name):
@@ -107,4 +108,5 @@ def _kind(name: str, annotation: Any) -> tuple[Any, str | None]:  # noqa: ANN401
 
 
 def _default(value: object) -> str:
-    return f" (default: {value})" if isinstance(value, str | int) and value is not False else ""
+    told = isinstance(value, str | int) and value is not False and value != ""
+    return f" (default: {value})" if told else ""

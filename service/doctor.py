@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request
@@ -32,7 +33,7 @@ from service.engine.embedder import Embedder
 from service.engine.gpu import devices
 from service.errors import ArtifactError, DeviceError
 from service.observability.metrics import Metrics
-from service.settings import Settings
+from service.settings import Settings, default_home
 
 PACKAGES = (
     *("onnxruntime", "onnxruntime-gpu", "numpy", "pillow", "pillow-heif", "fastapi", "uvicorn"),
@@ -69,6 +70,7 @@ def examine(**given: Any) -> dict[str, Any]:  # noqa: ANN401 - as many types as 
         "devices": {kind: devices.problem(kind) or "ok" for kind in devices.PROVIDERS},
         "gpus": gpus(),
         "surroundings": surroundings(),
+        "cache": cache(given.get("home")),
     }
     try:
         settings = settings_from(**given)
@@ -129,6 +131,22 @@ def surroundings() -> dict[str, Any]:
         ahead = datetime.now(UTC) - parsedate_to_datetime(headers["Date"])
         found["clock_ahead_of_hub_s"] = round(ahead.total_seconds())
     return found
+
+
+def cache(asked: str | None = None) -> dict[str, Any]:
+    """The folder of models that `swin-embed` keeps: how many, how large, and whether it may write.
+
+    Args:
+        asked: the folder; None is `SWIN_HOME`, or the user's cache.
+    """
+    home = Path(asked or os.environ.get("SWIN_HOME") or default_home())
+    there = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
+    return {
+        "folder": str(home),
+        "models": sum(1 for _ in (home / "models").glob("*.onnx")),
+        "bytes": sum(file.stat().st_size for file in home.rglob("*") if file.is_file()),
+        "writable": os.access(there, os.W_OK),
+    }
 
 
 def gpus() -> dict[str, str]:
@@ -212,9 +230,11 @@ def _lines(report: dict[str, Any], indent: str = "") -> list[str]:
     lines = []
     for name, value in report.items():
         if isinstance(value, dict):
-            lines += [f"{indent}{name}", *_lines(value, indent + "  ")]
+            heading = name if indent else console.bold(name)
+            lines += [f"{indent}{heading}", *_lines(value, indent + "  ")]
         elif isinstance(value, list) and indent == "":
-            lines += [f"{name}: none"] if not value else [f"{name}", *(f"  {one}" for one in value)]
+            told = [name, *(f"  {one}" for one in value)] if value else [f"{name}: none"]
+            lines += [console.bold(line, "red" if value else "green") for line in told]
         else:
             lines.append(f"{indent}{name}: {value}")
     return lines

@@ -10,8 +10,17 @@ import click
 import numpy as np
 
 from model_export import __version__
+from service.command_line import settings_from
 from service.engine import model as models
 from service.engine.resources import usable_cores
+
+seconds = click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    help="of each measurement (default: 1)",
+)
+"""The option of how long a layout is tried."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +112,11 @@ def report(path: Path, seconds: float) -> Iterator[str]:
 
 
 @click.command
-@click.option("--model", type=Path, required=True, metavar="FILE", help="the artifact")
-@click.option("--seconds", default=1.0, show_default=True, help="of each measurement")
+@click.option("--model", metavar="FILE", help="the artifact (default: SWIN_MODEL)")
+@seconds
 @click.version_option(__version__, prog_name="swin-embed")
-def command(model: Path, seconds: float) -> None:
+def command(model: str | None, seconds: float) -> None:
     """Try layouts of streams and threads on this CPU, and print the settings to use."""
-    for line in report(model, seconds):
+    path = models.existing(settings_from(model=model).model)
+    for line in report(path, seconds):
         click.echo(line)

@@ -56,7 +56,9 @@ COMMANDS = {
         "swin_embed.cli.doctor:command",
         "Say what would be served here, or what is missing.",
     ),
-    "tune": Listed("This machine", "service.tune:command", "Time layouts of threads on this CPU."),
+    "tune": Listed(
+        "This machine", "swin_embed.cli.tune:command", "Time layouts of threads on this CPU."
+    ),
     "version": Listed("This machine", "swin_embed.__main__:version", "Print the version."),
 }
 
@@ -90,7 +92,11 @@ class Commands(click.Group):
 def command() -> None:
     """Image embeddings from Swin Transformers: serve them, embed collections, export models.
 
-    `swin-embed COMMAND --help` tells more of each.
+    `swin-embed COMMAND --help` tells more of each. For completion with Tab put into ~/.bashrc
+
+        eval "$(_SWIN_EMBED_COMPLETE=bash_source swin-embed)"
+
+    or zsh_source into ~/.zshrc; for fish: _SWIN_EMBED_COMPLETE=fish_source swin-embed | source
     """
 
 

@@ -1,5 +1,6 @@
 """Finds the artifact for a model that was named: a file, or one that is made once and kept."""
 
+import errno
 import fcntl
 import glob
 import hashlib
@@ -41,7 +42,7 @@ def find(
         tell: shows a message when an artifact is made, which takes seconds to minutes.
 
     Raises:
-        ArtifactError: an .onnx file with a precision or weights to it.
+        ArtifactError: an .onnx file with a precision or weights to it; or `home` cannot be written.
         ExportError: it cannot be made; the message says what to do.
         ModuleNotFoundError: what exports is not installed.
     """
@@ -56,11 +57,28 @@ def find(
     folder = (home or default_home()) / "models"
     kept = folder / f"{_key(asked, weights)}.{precision or 'fp32'}.onnx"
     if not kept.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_writable(folder)
         with _alone(kept, tell):
             if not kept.is_file():
                 _make(asked, kept, weights, precision or "fp32", tell)
     return kept
+
+
+def _make_writable(folder: Path) -> None:
+    """Have a folder there that can be written.
+
+    Raises:
+        ArtifactError: it cannot be.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise ArtifactError(
+            f"the model cannot be kept in {folder} ({error.strerror}): set SWIN_HOME to a folder "
+            "that can be written, or serve an .onnx file"
+        ) from error
 
 
 def _make(

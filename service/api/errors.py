@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 
 import orjson
 from fastapi import FastAPI, Request
@@ -98,7 +99,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     if headers.get("Allow") == "GET":
         headers["Allow"] = "GET, HEAD"  # see middleware.HeadAsGet
-    return error_response(
+    response = error_response(
         request,
         error.status_code,
         message,
@@ -106,6 +107,10 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         code=code,
         headers=headers,
     )
+    # The log has method, path and code already.
+    reason = "" if error.detail == HTTPStatus(error.status_code).phrase else error.detail
+    request_state(request).refusal = Refusal(code, None, reason)
+    return response
 
 
 async def _client_left(request: Request, error: Exception) -> Response:

@@ -69,11 +69,13 @@ def log_request(
     if (refusal := state.refusal) is not None:
         message = logs.harmless(refusal.message)
         told.append(refusal.code)
-        fields |= {"error.code": refusal.code, "error.message": message}
+        fields["error.code"] = refusal.code
         if refusal.param is not None:
             fields["swin.param"] = logs.harmless(refusal.param)
             told.append(logs.harmless(refusal.param))
-        told.append(f"({message})")
+        if message:
+            fields["error.message"] = message
+            told.append(f"({message})")
     told += [f"{name}={value}" for name, value in words.items()]
     logger.log(level, "%s", " ".join(told), extra={"fields": fields})
 

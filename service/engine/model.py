@@ -80,6 +80,19 @@ class Model:
             )
 
 
+def existing(path: Path | None) -> Path:
+    """The path of an artifact, which is a file.
+
+    Raises:
+        ArtifactError: it is not, or there is no path.
+    """
+    if path is None:
+        raise ArtifactError(f"SWIN_MODEL is not set: name an .onnx file; {HOW_TO_EXPORT}")
+    if not path.is_file():
+        raise ArtifactError(f"SWIN_MODEL={path} is not a file; {HOW_TO_EXPORT}")
+    return path
+
+
 def load(
     path: Path | None,
     device: str,
@@ -101,10 +114,7 @@ def load(
         ArtifactError: no such file, not an ONNX model, or not one of ours.
         DeviceError: onnxruntime could not start on the device.
     """
-    if path is None:
-        raise ArtifactError(f"SWIN_MODEL is not set: name an .onnx file; {HOW_TO_EXPORT}")
-    if not path.is_file():
-        raise ArtifactError(f"SWIN_MODEL={path} is not a file; {HOW_TO_EXPORT}")
+    path = existing(path)
     _share_arena()
     digest = _sha256(path)
     if device != "cpu":

@@ -30,6 +30,10 @@ BACKLOG = 2048
 """Connections that wait to be accepted; uvicorn's default."""
 
 
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what is shown in place of them
+"""Where a socket that listens everywhere can be found from the same machine."""
+
+
 async def listen(hosts: Sequence[str], port: int) -> list[socket.socket]:
     """Sockets that listen at all addresses of some hosts.
 
@@ -54,9 +58,19 @@ async def listen(hosts: Sequence[str], port: int) -> list[socket.socket]:
     return listeners
 
 
-def url(listener: socket.socket) -> str:
-    """Where a socket listens, such as `http://127.0.0.1:8000`."""
-    host, port, *_ = listener.getsockname()
+def addresses(listeners: Sequence[socket.socket]) -> str:
+    """Where sockets listen, as addresses that can be opened, such as `http://127.0.0.1:8000`.
+
+    At a wildcard, such as 0.0.0.0, it is this machine's own address.
+    """
+    bound = [listener.getsockname()[:2] for listener in listeners]
+    urls = [_url(LOOPBACK.get(host, host), port) for host, port in bound]
+    everywhere = any(host in LOOPBACK for host, _ in bound)
+    return " and ".join(urls) + (" (at every address of this machine)" if everywhere else "")
+
+
+def _url(host: str, port: int) -> str:
+    """The URL of an address."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -20,7 +20,7 @@ from model_export import console
 from service.engine.lifecycle import Lifecycle
 from service.errors import ArtifactError, DeviceError, EngineError, StartError
 from service.server.connections import Connection
-from service.server.listeners import drop_new_connections, duplicate, listen, url
+from service.server.listeners import addresses, drop_new_connections, duplicate, listen
 from service.server.places import RESERVE, Places
 from service.settings import Settings
 
@@ -77,7 +77,7 @@ class Server(uvicorn.Server):
             except StartError as error:
                 self._lifecycle.failure = error
                 return
-            logger.info("running on %s", url(sockets[0]))
+            logger.info("running on %s", addresses(sockets))
         more = [duplicate(one) for one in sockets for _ in range(ACCEPTS - 1)]
         await super().serve([*sockets, *more])
 

@@ -10,6 +10,7 @@ from typing import TypeVar, get_args
 
 import click
 
+from model_export import listing
 from service.command_line import misspelt, settings_from
 from service.engine import memory, placement, resources
 from service.engine.embedder import Embedder
@@ -21,14 +22,17 @@ from swin_embed import artifacts
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
 
 
+model = click.option(
+    "--model",
+    metavar="NAME|FILE",
+    shell_complete=listing.complete,
+    help="a published model, a checkpoint or an .onnx file (default: SWIN_MODEL, else the "
+    "model that comes with swin-embed)",
+)
+
+
 def options(function: Decorated) -> Decorated:
     """Have a command take the options that choose an engine: `model` and `device`."""
-    model = click.option(
-        "--model",
-        metavar="NAME|FILE",
-        help="a published model, a checkpoint or an .onnx file (default: SWIN_MODEL, else the "
-        "model that comes with swin-embed)",
-    )
     device = click.option("--device", help="auto, cpu, cuda or tensorrt (SWIN_DEVICE)")
     return model(device(function))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from model_export import console
 from service.engine.embedder import unit_length
 from service.settings import Settings
 from service.types import Vector
@@ -51,7 +52,8 @@ def command(
     """Find the images in DIR nearest to IMAGE, a path or URL.
 
     DIR is what swin-embed wrote, or a folder of images. Of several IMAGEs, what is nearest to all
-    of them together (to the mean of their vectors). A line is a cosine, a tab and a path.
+    of them together (to the mean of their vectors). In a pipe a line is a
+    cosine, a tab and a path.
 
     The model is the one that made the vectors of DIR: the file that --model or SWIN_MODEL names, or
     one of that digest beside it.
@@ -69,6 +71,9 @@ def command(
         click.echo(json.dumps([asdict(hit) for hit in hits]))
     elif null:
         click.echo("".join(f"{hit.path}\0" for hit in hits), nl=False)
+    elif console.watched():
+        rows = [(sheet.cosine(hit.cosine), plain(hit.path)) for hit in hits]
+        click.echo(console.table(("cosine", "image"), rows))
     else:
         for hit in hits:
             click.echo(f"{sheet.cosine(hit.cosine)}\t{plain(hit.path)}")

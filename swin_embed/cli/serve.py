@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from model_export import listing
 from service.__main__ import serve
 from service.command_line import GroupedCommand, settings_from, with_settings
 from swin_embed.artifacts import Precision
@@ -11,7 +12,7 @@ from swin_embed.cli import engine
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=listing.complete)
 @click.option(
     "--weights",
     metavar="FILE|random",

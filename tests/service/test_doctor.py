@@ -59,6 +59,15 @@ def test_the_clock_is_compared_with_the_hub_s(monkeypatch):
     assert found["clock_ahead_of_hub_s"] > 86400
 
 
+def test_the_cache_is_looked_at(tmp_path):
+    empty = doctor.cache(str(tmp_path / "none" / "yet"))
+    assert (empty["models"], empty["bytes"], empty["writable"]) == (0, 0, True)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "a.fp32.onnx").write_bytes(bytes(1000))
+    found = doctor.cache(str(tmp_path))
+    assert (found["folder"], found["models"], found["bytes"]) == (str(tmp_path), 1, 1000)
+
+
 def test_secrets_are_masked():
     settings = Settings(api_keys="hunter2,sesame")
     shown = doctor.masked(settings)

@@ -40,6 +40,13 @@ def test_tries_a_model(artifact, capsys):
     assert "images/s, a lone image in" in capsys.readouterr().out
 
 
+def test_the_model_is_the_one_that_is_set(artifact, monkeypatch, capsys):
+    assert main(["tune"]) == 1
+    assert "SWIN_MODEL is not set" in capsys.readouterr().err
+    monkeypatch.setenv("SWIN_MODEL", str(artifact))
+    assert main(["tune", "--seconds", "0.01"]) == 0
+
+
 def test_a_model_that_is_not_there(tmp_path, capsys):
     assert main(["tune", "--model", str(tmp_path / "none.onnx")]) == 1
     assert "is not a file" in capsys.readouterr().err

@@ -67,6 +67,12 @@ def test_a_checkpoint_that_changed_is_another_model(tmp_path, made):
     assert len(found) == len(made) == 3
 
 
+def test_a_cache_that_cannot_be_written_says_what_to_set(tmp_path, made):
+    (tmp_path / "home").write_text("a file")
+    with pytest.raises(ArtifactError, match="set SWIN_HOME to a folder"):
+        artifacts.find(home=tmp_path / "home")
+
+
 def test_who_asks_at_once_waits_for_the_first(tmp_path, made):
     told = []
     threads = [

@@ -1,5 +1,6 @@
 """The one command: what it lists, how it ends."""
 
+import os
 import subprocess
 import sys
 import urllib.request
@@ -44,16 +45,63 @@ def test_the_version(capsys):
         (["serve", "--port", "x"], 2, "error: SWIN_PORT: Input should be a valid integer"),
         (["serve", "a", "--model", "b"], 2, "error: a and --model b: which of them?"),
         (["serve", "nowhere.onnx"], 1, "error: SWIN_MODEL=nowhere.onnx is not a file"),
-        (["inspect", "nowhere.onnx"], 1, "error: [Errno 2] No such file"),
+        (["inspect", "nowhere.onnx"], 1, "error: nowhere.onnx: No such file"),
         (["export", "swin_nono"], 1, "error: unknown architecture 'swin_nono'; the nearest"),
     ],
 )
 def test_what_goes_wrong_is_a_line_and_a_status(arguments, status, line):
     command = [sys.executable, "-m", "swin_embed", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SOON)
-    said = [told for told in done.stderr.splitlines() if "INFO" not in told]
+    said = done.stderr.splitlines()
     assert (done.returncode, len(said)) == (status, 1), done.stderr
     assert said[0].startswith(line)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_can_complete_commands_and_models(shell):
+    def asked(kind, **words):
+        variables = {"_SWIN_EMBED_COMPLETE": f"{shell}_{kind}"} | words
+        program = (
+            "import sys; sys.argv[0] = 'swin-embed'; from swin_embed.__main__ import main; main()"
+        )
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        return done.stdout
+
+    assert "_SWIN_EMBED_COMPLETE" in asked("source")
+    started = "du" if shell == "fish" else "1"
+    assert "duplicates" in asked("complete", COMP_WORDS="swin-embed du", COMP_CWORD=started)
+    started = "swin_na" if shell == "fish" else "2"
+    model = asked("complete", COMP_WORDS="swin-embed serve swin_na", COMP_CWORD=started)
+    assert "swin_nano_patch4_window7_224" in model
+
+
+def test_models_are_a_table_in_a_terminal_and_whole_in_a_pipe(monkeypatch, capsys):
+    assert main(["models"]) == 0
+    whole = capsys.readouterr().out.splitlines()
+    assert whole[0].startswith("name")
+    assert whole[0].endswith("weights")
+    monkeypatch.setattr("model_export.console.watched", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["models"]) == 0
+    fitting = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in fitting[1:]) <= 80
+    assert fitting[-1] == "In a wider terminal, or a pipe: dimensions, input, licence, weights"
+    assert len(fitting) == len(whole) + 1
+
+
+def test_tunes_the_model_that_comes_with_it(artifact, monkeypatch, capsys):
+    monkeypatch.setattr("swin_embed.artifacts.find", lambda model, **_: artifact)
+    assert main(["tune", "--seconds", "0.01"]) == 0
+    assert "images/s, a lone image in" in capsys.readouterr().out
 
 
 def test_serves_what_it_is_told(artifact):

@@ -24,7 +24,7 @@ from service.engine.lifecycle import Lifecycle
 from service.engine.placement import Placement
 from service.errors import EngineError, StartError
 from service.observability.metrics import Metrics
-from service.server.listeners import listen, url
+from service.server.listeners import addresses, listen
 from service.server.workers.handle import Handle, spawn
 from service.server.workers.intake import Intake
 from service.server.workers.merging import kept, merge
@@ -106,7 +106,7 @@ class Supervisor:
             self._listeners = await listen(self._settings.hosts, self._settings.port)
         except StartError as error:
             return error
-        logger.info("%d workers running on %s", self._settings.workers, url(self._listeners[0]))
+        logger.info("%d workers running on %s", self._settings.workers, addresses(self._listeners))
         self._loop = asyncio.get_running_loop()
         self._handle_signals()
         starting = asyncio.create_task(self._lifecycle.start())

@@ -50,8 +50,8 @@ def test_a_refusal_tells_why_and_which_image(client, lines):
 @pytest.mark.parametrize(
     ("method", "path", "status", "start"),
     [
-        ("GET", "/embde?key=secret", 404, "GET /embde 404 not_found"),
-        ("DELETE", "/embed", 405, "DELETE /embed 405 method_not_allowed"),
+        ("GET", "/embde?key=secret", 404, "GET /embde 404 not_found images="),
+        ("DELETE", "/embed", 405, "DELETE /embed 405 method_not_allowed images="),
         ("POST", "/v2/models/x/infer", 400, "POST /v2/models/{name}/infer 400 invalid_request"),
         ("POST", "/embed?nromalize=1", 400, "POST /embed 400 invalid_request nromalize"),
     ],

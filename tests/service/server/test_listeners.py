@@ -5,20 +5,25 @@ import socket
 import pytest
 
 from service.errors import StartError
-from service.server.listeners import drop_new_connections, duplicate, listen, url
+from service.server.listeners import addresses, drop_new_connections, duplicate, listen
 
 SOON = 60.0
 
 
 def test_several_addresses_are_listened_at_ipv4_first():
     listeners = asyncio.run(listen(["::1", "127.0.0.1"], 0))
-    assert [url(one).rpartition(":")[0] for one in listeners] == [
-        "http://127.0.0.1",
-        "http://[::1]",
-    ]
+    ports = [listener.getsockname()[1] for listener in listeners]
+    assert addresses(listeners) == "http://127.0.0.1:{} and http://[::1]:{}".format(*ports)
     for listener in listeners:
         socket.create_connection(listener.getsockname()[:2], timeout=SOON).close()
         listener.close()
+
+
+def test_everywhere_is_told_as_addresses_that_can_be_opened():
+    with socket.create_server(("0.0.0.0", 0)) as listener:  # noqa: S104 - where a container listens
+        told = addresses([listener])
+        port = listener.getsockname()[1]
+    assert told == f"http://127.0.0.1:{port} (at every address of this machine)"
 
 
 def test_a_family_that_is_not_there_is_left_out(monkeypatch):
