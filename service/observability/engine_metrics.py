@@ -1,6 +1,7 @@
 """What Prometheus sees of the engine that serves: its queue, its streams, its model, its GPUs."""
 
 from collections.abc import Callable
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Gauge, Info
 
@@ -13,35 +14,25 @@ class EngineMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self._streams = Gauge(
-            "swin_inference_streams", "Runs that can be under way at once", registry=registry
+        gauge = partial(Gauge, registry=registry)
+        self._streams = gauge("swin_inference_streams", "Runs that can be under way at once")
+        self._streams_busy = gauge(
+            "swin_inference_streams_busy", "Streams with a batch in hand, which they decode or run"
         )
-        self._streams_busy = Gauge(
-            "swin_inference_streams_busy",
-            "Streams with a batch in hand, which they decode or run",
-            registry=registry,
+        self._longest_run = gauge(
+            "swin_inference_longest_run_seconds", "How long the oldest run under way has been going"
         )
-        self._longest_run = Gauge(
-            "swin_inference_longest_run_seconds",
-            "How long the oldest run under way has been going",
-            registry=registry,
+        self._decode_depth = gauge("swin_decode_depth", "Images that wait and are not decoded yet")
+        self._queue_depth = gauge(
+            "swin_queue_depth", "Images admitted that wait to be decoded or run"
         )
-        self._decode_depth = Gauge(
-            "swin_decode_depth", "Images that wait and are not decoded yet", registry=registry
-        )
-        self._queue_depth = Gauge(
-            "swin_queue_depth",
-            "Images admitted that wait to be decoded or run",
-            registry=registry,
-        )
-        self._queue_capacity = Gauge(
-            "swin_queue_capacity", "Images that may wait before requests get 429", registry=registry
+        self._queue_capacity = gauge(
+            "swin_queue_capacity", "Images that may wait before requests get 429"
         )
         self._model_info = Info("swin_model", "The model that is served", registry=registry)
-        self._load_duration = Gauge(
+        self._load_duration = gauge(
             "swin_model_load_duration_seconds",
             "Time to read, build and warm up the model that is served",
-            registry=registry,
         )
         self._gpu_watched = False
 

@@ -26,6 +26,7 @@ from service.types import Embedding, Picture
 # a decade: each bound is 1.6 times the one before, so a quantile read off them is within a quarter.
 SECONDS = [round(10 ** (step / 5), 4) for step in range(-15, 8)]
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+IMAGE_SIZES = [4**power for power in range(5, 14)]  # 1 KiB to 64 MiB; 32 x 32 to 8192 x 8192 pixels
 EXEMPLAR_LENGTH = 128 - len("request_id")  # OpenMetrics: 128 characters with the label's name
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
@@ -49,35 +50,30 @@ class Metrics(Observer):
 
     def _make_request_metrics(self, registry: CollectorRegistry) -> None:
         """Of requests and connections."""
-        requests = Counter(
+        counter = functools.partial(Counter, registry=registry)
+        gauge = functools.partial(Gauge, registry=registry)
+        histogram = functools.partial(Histogram, registry=registry)
+        requests = counter(
             "swin_requests",
             "Requests answered, by door, method and HTTP status",
             ["door", "method", "status"],
-            registry=registry,
         )
-        request_duration = Histogram(
+        request_duration = histogram(
             "swin_request_duration_seconds",
             "Time from the first byte of a request to the last of its answer",
             ["door"],
             buckets=SECONDS,
-            registry=registry,
         )
-        self.in_flight = Gauge(
-            "swin_requests_in_flight", "Requests being answered now", registry=registry
-        )
-        refused_connections = Counter(
+        self.in_flight = gauge("swin_requests_in_flight", "Requests being answered now")
+        refused_connections = counter(
             "swin_refused_connections",
             "Connections closed on clients: slow, idle, too many, sending too much or no HTTP",
             ["reason"],
-            registry=registry,
         )
         reasons = ("too_many", "slow", "unread", "idle", "large_head", "malformed")
         self._refused_connections = {why: refused_connections.labels(why) for why in reasons}
-        rejected = Counter(
-            "swin_rejected",
-            "Requests turned away, by the code of the error",
-            ["reason"],
-            registry=registry,
+        rejected = counter(
+            "swin_rejected", "Requests turned away, by the code of the error", ["reason"]
         )
         # `labels` looks at each label again, for every request.
         self._requests = functools.cache(requests.labels)
@@ -86,73 +82,58 @@ class Metrics(Observer):
 
     def _make_image_metrics(self, registry: CollectorRegistry) -> None:
         """Of images, runs and vectors."""
-        images = Counter(
-            "swin_images",
-            "Images that came in, by what became of them",
-            ["outcome"],
-            registry=registry,
-        )
+        counter = functools.partial(Counter, registry=registry)
+        histogram = functools.partial(Histogram, registry=registry)
+        images = counter("swin_images", "Images that came in, by what became of them", ["outcome"])
         outcomes = ("ok", "invalid", "refused", "expired", "cancelled", "failed")
         self._images = {outcome: images.labels(outcome) for outcome in outcomes}
-        stages = Histogram(
+        stages = histogram(
             "swin_stage_duration_seconds",
             "Time an image spends in each stage; encode is per response",
             ["stage"],
             buckets=SECONDS,
-            registry=registry,
         )
         self._decode, self._queue, self._inference, self.encode = (
             stages.labels(stage) for stage in ("decode", "queue", "inference", "encode")
         )
-        self._batch_size = Histogram(
-            "swin_batch_size", "Images in a run", buckets=BATCH_SIZES, registry=registry
-        )
-        runs = Counter(
-            "swin_inference_runs", "Runs of the model, by outcome", ["outcome"], registry=registry
-        )
+        self._batch_size = histogram("swin_batch_size", "Images in a run", buckets=BATCH_SIZES)
+        runs = counter("swin_inference_runs", "Runs of the model, by outcome", ["outcome"])
         self._runs_ok, self._runs_failed = runs.labels("ok"), runs.labels("failed")
-        self._image_bytes = Histogram(
-            "swin_image_bytes",
-            "Size of an encoded image",
-            buckets=[4**power for power in range(5, 14)],  # 1 KiB to 64 MiB
-            registry=registry,
+        self._image_bytes = histogram(
+            "swin_image_bytes", "Size of an encoded image", buckets=IMAGE_SIZES
         )
-        self._image_pixels = Histogram(
-            "swin_image_pixels",
-            "Width times height of a decoded image",
-            buckets=[4**power for power in range(5, 14)],  # 32 x 32 to 8192 x 8192
-            registry=registry,
+        self._image_pixels = histogram(
+            "swin_image_pixels", "Width times height of a decoded image", buckets=IMAGE_SIZES
         )
-        self._image_formats = Counter(
-            "swin_image_formats", "Images decoded, by file format", ["format"], registry=registry
+        self._image_formats = counter(
+            "swin_image_formats", "Images decoded, by file format", ["format"]
         )
         self.drift = Drift(registry)
         self._looks_at_pictures, self._looks_at_vectors = Allowance(), Allowance()
 
     def _make_service_metrics(self, registry: CollectorRegistry) -> None:
         """Of the service as a whole, and of its engine."""
-        self._memory_budget = Gauge(
+        counter = functools.partial(Counter, registry=registry)
+        gauge = functools.partial(Gauge, registry=registry)
+        self._memory_budget = gauge(
             "swin_memory_budget_bytes",
             "Memory that bodies, messages, waiting files and unread answers may hold",
-            registry=registry,
         )
-        self._memory_held = Gauge(
-            "swin_memory_held_bytes", "Memory of swin_memory_budget_bytes in use", registry=registry
+        self._memory_held = gauge(
+            "swin_memory_held_bytes", "Memory of swin_memory_budget_bytes in use"
         )
-        self._start_duration = Gauge(
+        self._start_duration = gauge(
             "swin_start_duration_seconds",
             "Time from the start of the process until it first took requests",
-            registry=registry,
         )
-        reloads = Counter(
+        reloads = counter(
             "swin_model_reloads",
             "Times the model was loaded again while serving, by outcome",
             ["outcome"],
-            registry=registry,
         )
         self._reloads_ok, self._reloads_failed = reloads.labels("ok"), reloads.labels("failed")
         self.engine = EngineMetrics(registry)
-        self._ready = Gauge("swin_ready", "1 when the service takes requests", registry=registry)
+        self._ready = gauge("swin_ready", "1 when the service takes requests")
 
     def observe_start(self) -> float:
         """Note that the service takes requests for the first time; seconds since its process began.
