@@ -16,7 +16,7 @@ ARTIFACT := models/$(NAME)$(patsubst %,.%,$(filter-out fp32,$(PRECISION))).onnx
 MODEL := $(or $(SWIN_MODEL),$(ARTIFACT))
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-peers bench-graph setup setup-clients setup-scale setup-torch proto serve train evaluate test test-all lint format hostile soak faults alerts overload export lock clean
+.PHONY: help bench bench-peers bench-graph setup setup-clients setup-scale setup-torch proto serve train teach evaluate test test-all lint format hostile soak faults alerts overload export lock clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -103,8 +103,16 @@ FOLDER ?= training/run
 train: $(VENV)/.training ## train the default model anew, hours [FOLDER=training/run]
 	@$(BIN)/python -m training --output $(FOLDER)
 
+# Not a part of how the default model came about: a run on top of it, which learns from a network
+# trained on photos what pictures show. TAUGHT keeps its checkpoint.
+TAUGHT ?= training/tuition
+teach: $(VENV)/.training ## teach the default model what pictures show, hours [TAUGHT=training/tuition]
+	@$(BIN)/python -m training.collected training/collected
+	@$(BIN)/python -m training.tuition --output $(TAUGHT) \
+	  --from model_export/weights/swin_nano_patch4_window7_224.safetensors
+
 evaluate: $(VENV)/.training $(ARTIFACT) ## how well an artifact finds copies of real photos [NAME=...]
-	@$(BIN)/python -m training.evaluate $(ARTIFACT)
+	@$(BIN)/python -m training.evaluate $(ARTIFACT) $(if $(wildcard training/collected),--collected training/collected)
 
 # The peers have an environment of their own, so that none of them meets our dependencies.
 $(PEERS): requirements/peers.txt $(VENV)/.dev

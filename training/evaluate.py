@@ -21,10 +21,11 @@ from tqdm import tqdm
 from model_export.catalog import NANO
 from model_export.checkpoints.seeded import seeded
 from model_export.export import export
-from training import alterations, methods, photos, report
+from training import alterations, methods, photos, report, things
 from training.methods import Method
 from training.ranking import copy_ranks, crop_scores, first, neighbour_accuracy
 from training.report import Scores
+from training.things import Things
 
 STRENGTHS = 3
 CROPS = 6
@@ -72,7 +73,13 @@ def make_crops(originals: Mapping[str, Image.Image]) -> list[Image.Image]:
     return crops
 
 
-def score(method: Method, copies: Copies, crops: list[Image.Image], label: str) -> Scores:
+def score(
+    method: Method,
+    copies: Copies,
+    crops: list[Image.Image],
+    known: Things | None,
+    label: str,
+) -> Scores:
     """All suites with one method."""
     bar = tqdm(copies.queries.items(), label, unit="suite", leave=False)
     references = methods.describe(method, copies.references)
@@ -85,6 +92,7 @@ def score(method: Method, copies: Copies, crops: list[Image.Image], label: str) 
         crops=recall,
         crops_map=precision,
         digits=neighbour_accuracy(methods.describe(method, images), targets),
+        meaning=things.meaning(method, known),
     )
 
 
@@ -101,6 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     parser.add_argument("artifacts", nargs="*", type=Path, metavar="FILE.onnx")
     parser.add_argument("--photos", type=Path, metavar="FOLDER", help="photos of your own")
+    parser.add_argument(
+        "--collected", type=Path, metavar="FOLDER", help="of training.collected, to judge meaning"
+    )
     parser.add_argument("--no-baselines", action="store_true", help="only the artifacts")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="for table.md and plot.png")
     options = parser.parse_args(arguments)
@@ -108,9 +119,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     copies = make_copies(originals, photos.faces())
     crops = make_crops(originals)
     named = {path.stem: methods.artifact(path) for path in options.artifacts}
+    known = None
+    if options.collected:
+        tutor = methods.tutor()
+        known = things.held_out(options.collected, tutor)
+        named["EfficientNet-Lite0"] = tutor
     if not options.no_baselines:
         named |= {"untrained": untrained(), **methods.BASELINES}
-    scores = {name: score(method, copies, crops, name) for name, method in named.items()}
+    scores = {name: score(method, copies, crops, known, name) for name, method in named.items()}
     counts = (
         f"{len(originals)} photos, {len(copies.queries) * len(next(iter(copies.queries.values())))}"
         f" copies among {len(copies.references)} images"

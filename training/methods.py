@@ -59,6 +59,21 @@ def small_pixels(image: Image.Image) -> Vector:
     return _unit(pixels - pixels.mean())
 
 
+def tutor() -> Method:
+    """The network that the default model learnt meaning from: pooled features."""
+    import torch
+
+    from training.tutor import Tutor
+
+    taught = Tutor()
+
+    def embed(image: Image.Image) -> Vector:
+        square = np.asarray(image.convert("RGB").resize((224, 224), Image.Resampling.BICUBIC))
+        return _unit(taught.says(torch.tensor(square).permute(2, 0, 1)[None])[0].numpy())
+
+    return embed
+
+
 BASELINES: dict[str, Method] = {
     "pHash": perceptual_hash,
     "dHash": difference_hash,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import SwinConfig, SwinModel
 
@@ -112,6 +112,27 @@ def published(network: Network) -> dict[str, Tensor]:
 
 
 QKV = ("q_proj", "k_proj", "v_proj")
+
+
+def load(network: Network, path: Path) -> None:
+    """Read weights that `save` wrote; their standardisation stays in the last LayerNorm."""
+    theirs = load_file(path)
+    state = dict(network.swin.state_dict())
+    for name in state:
+        ours = name
+        for old, new in RENAMES:
+            ours = ours.replace(old, new)
+        parts = ours.split(".")
+        if "downsample" in parts:
+            parts[1] = str(int(parts[1]) + 1)
+        ours = ".".join(parts)
+        if ".attn." in ours and (part := next((q for q in QKV if q in ours), None)):
+            joined = theirs[ours.replace(part, "qkv")]
+            state[name] = joined.chunk(3)[QKV.index(part)].float()
+        elif ours in theirs:
+            state[name] = theirs[ours].float()
+    network.swin.load_state_dict(state)
+    network.standardise.reset_running_stats()
 
 
 def save(network: Network, path: Path) -> None:

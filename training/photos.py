@@ -52,6 +52,13 @@ def faces() -> list[Image.Image]:
     return [_enlarged(face * 255) for face in skimage.data.lfw_subset()[:100]]
 
 
+def faces_and_others() -> tuple[list[Image.Image], npt.NDArray[np.int64]]:
+    """Small grey cuts of photos, in turn a face and none, and which is a face."""
+    cuts = skimage.data.lfw_subset()  # faces first
+    mixed = np.arange(len(cuts)).reshape(2, -1).T.ravel()
+    return [_enlarged(cuts[i] * 255) for i in mixed], (mixed < len(cuts) // 2).astype(np.int64)
+
+
 def digits() -> tuple[list[Image.Image], npt.NDArray[np.int64]]:
     """Handwritten digits, enlarged from 8 x 8 pixels, and which they are."""
     bunch = sklearn.datasets.load_digits()

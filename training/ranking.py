@@ -36,6 +36,23 @@ def crop_scores(vectors: Matrix, each: int) -> tuple[float, float]:
     return float(found[:, 0].mean()), float(((precision * found).sum(1) / (each - 1)).mean())
 
 
+def same_kind(vectors: Matrix, kinds: npt.NDArray[np.int64]) -> float:
+    """Share of rows whose nearest other row is of the same kind."""
+    return float((kinds[_nearest(vectors, 1)[:, 0]] == kinds).mean())
+
+
+def agreement(vectors: Matrix, others: Matrix) -> float:
+    """Share of rows whose nearest other row is among the NEIGHBOURS nearest by other vectors."""
+    nearest = _nearest(vectors, 1)
+    return float((nearest == _nearest(others, NEIGHBOURS)).any(1).mean())
+
+
+def _nearest(vectors: Matrix, count: int) -> npt.NDArray[np.int64]:
+    similarity = vectors @ vectors.T
+    np.fill_diagonal(similarity, -np.inf)
+    return np.argsort(-similarity, axis=1, kind="stable")[:, :count]
+
+
 def neighbour_accuracy(vectors: Matrix, targets: npt.NDArray[np.int64]) -> float:
     """Share of the second half that most of its nearest neighbours in the first half agree with."""
     half = len(vectors) // 2

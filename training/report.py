@@ -20,6 +20,7 @@ class Scores:
         crops: Recall@1 of another crop of the same photo.
         crops_map: Mean average precision of the other crops of the same photo.
         digits: Accuracy of the five nearest digits.
+        meaning: What says whether alike things are near: a figure by the name of its column.
     """
 
     copies: dict[tuple[str, int], float]
@@ -27,6 +28,7 @@ class Scores:
     crops: float
     crops_map: float
     digits: float
+    meaning: dict[str, float]
 
     @property
     def recall(self) -> float:
@@ -36,10 +38,12 @@ class Scores:
 
 def table(scores: Mapping[str, Scores]) -> str:
     """Two Markdown tables, in percent: the suites, then copy detection by alteration."""
-    head = ("copies R@1", "copies mAP", "crops R@1", "crops mAP", "digits 5-NN")
+    named = next(iter(scores.values())).meaning if scores else {}
+    head = ("copies R@1", "copies mAP", "crops R@1", "crops mAP", "digits 5-NN", *named)
     lines = [f"| method | {' | '.join(head)} |", "| --- |" + " ---: |" * len(head)]
     for name, score in scores.items():
-        values = (score.recall, score.copies_map, score.crops, score.crops_map, score.digits)
+        suites = (score.recall, score.copies_map, score.crops, score.crops_map, score.digits)
+        values = (*suites, *score.meaning.values())
         lines.append(f"| {name} | {' | '.join(f'{100 * value:.1f}' for value in values)} |")
     lines += ["", f"| copies R@1 | {' | '.join(ALTERATIONS)} |"]
     lines.append("| --- |" + " ---: |" * len(ALTERATIONS))

@@ -36,3 +36,16 @@ def test_digits_take_their_neighbours_vote():
     vectors = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
     targets = np.array([1, 1, 1, 2, 2, 2, 1, 2, 1, 2, 1, 2])
     assert ranking.neighbour_accuracy(vectors, targets) == pytest.approx(5 / 6)
+
+
+def test_the_nearest_other_counts_as_of_the_same_kind_or_not():
+    vectors = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]], np.float32)
+    assert ranking.same_kind(vectors, np.array([0, 0, 1, 1])) == 1
+    assert ranking.same_kind(vectors, np.array([0, 1, 1, 1])) == 0.5
+
+
+def test_vectors_agree_with_themselves_and_hardly_with_others():
+    random = np.random.default_rng(0)
+    vectors, others = random.standard_normal((2, 200, 8)).astype(np.float32)
+    assert ranking.agreement(vectors, vectors) == 1
+    assert ranking.agreement(vectors, others) < 0.2
