@@ -1,59 +1,14 @@
 """The playground: a page at `/` and its files under `/playground/`, as they are in the folder."""
 
-import hashlib
-from dataclasses import dataclass
-from pathlib import Path
-
 from fastapi import APIRouter, Request
-from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from service.api import pages
 from service.api.negotiation import accepted, best
 
 router = APIRouter(tags=["playground"], include_in_schema=False)
 
-FOLDER = Path(__file__).parents[1] / "playground"
-MEDIA_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
-}
-HEADERS = {
-    # File names don't change with their content, so browsers ask each time and mostly get a 304.
-    "Cache-Control": "no-cache",
-    # blob: is for the thumbnails of images that the user chose, which never become a URL of ours.
-    "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-    "Vary": "Accept",  # see `page`
-    "X-Content-Type-Options": "nosniff",
-}
-
-
-@dataclass(frozen=True)
-class File:
-    """A file of the page, with the headers it is sent with."""
-
-    body: bytes
-    headers: dict[str, str]
-
-
-def _read(path: Path) -> File:
-    body = path.read_bytes()
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    return File(body, HEADERS | {"Content-Type": MEDIA_TYPES[path.suffix], "ETag": etag})
-
-
-def read_files(folder: Path) -> dict[str, File]:
-    """The files of a page by name."""
-    return {path.name: _read(path) for path in folder.iterdir() if path.suffix in MEDIA_TYPES}
-
-
-FILES = read_files(FOLDER)
+FILES = pages.read_files(pages.PLAYGROUND)
 
 
 @router.get("/")
@@ -61,19 +16,10 @@ async def page(request: Request) -> Response:
     """The page; where JSON is asked for, what KServe's protocol V1 has there."""
     if best(accepted(request), ("text/html", "application/json")) == "application/json":
         return JSONResponse({"status": "alive"}, headers={"Vary": "Accept"})
-    return answer(request, FILES.get("index.html"))
+    return pages.answer(request, FILES.get("index.html"))
 
 
 @router.get("/playground/{name}")
 async def file(request: Request, name: str) -> Response:
     """A file that the page loads."""
-    return answer(request, FILES.get(name))
-
-
-def answer(request: Request, found: File | None) -> Response:
-    """A file, or 304 where the client has it; 404 for none."""
-    if found is None:
-        raise HTTPException(404, "Not Found")
-    if found.headers["ETag"] in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=found.headers)
-    return Response(found.body, headers=found.headers)
+    return pages.answer(request, FILES.get(name))

@@ -1,9 +1,9 @@
 """Facts about a collection's images besides their vectors: size, age, whether the file exists."""
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 WITHIN = re.compile(r".*\.(parquet#\d+|(tar|tar\.gz|tgz)/.+)", re.IGNORECASE | re.DOTALL)
 """Paths of images within a shard or table."""
@@ -37,21 +37,22 @@ class Picture:
 
 def pictures(rows: Iterable[dict[str, object]]) -> list[Picture]:
     """The images of a collection's rows, as their files are now."""
-    return [_picture(**row) for row in rows]  # type: ignore[arg-type]  # as the schema has them
+    return [picture(**row) for row in rows]  # type: ignore[arg-type]  # as the schema has them
 
 
-def _picture(
+def picture(
     id: str,  # noqa: A002 - the column's name
     path: str,
     sha256: str | None,
     width: int | None,
     height: int | None,
 ) -> Picture:
+    """The image of a collection's row, as its file is now."""
     size = changed = None
     missing = False
     if is_file(path):
         try:
-            found = Path(path).stat()
+            found = os.stat(path)  # noqa: PTH116 - of 100,000 files Path takes a second more
             size, changed = found.st_size, found.st_mtime
         except (OSError, ValueError):
             missing = True

@@ -100,7 +100,9 @@ def weight(size: int | None) -> str:
 def _group(max_pixels: int, group: Group) -> str:
     def member(picture: Picture, head: str, mark: str = "") -> str:
         facts = f"{picture.width} x {picture.height} {weight(picture.size)}"
-        return _item(_read(picture.path), head, picture.path, facts, max_pixels, mark)
+        return _item(
+            _read(picture.path, picture.sha256), head, picture.path, facts, max_pixels, mark
+        )
 
     copies = (
         member(copy.picture, "exact copy" if copy.exact else cosine(copy.cosine))
@@ -125,10 +127,10 @@ def _section(title: str, items: Iterable[str]) -> str:
     return f"<section><h2>{html.escape(title)}</h2><ol>{''.join(items)}</ol></section>"
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, sha256: str | None = None) -> bytes:
     try:
-        return sources.read(path)
-    except Exception:  # it may be gone, or far away: the sheet says so in its place
+        return sources.read(path, sha256)
+    except Exception:  # it may be gone, another, or far away: the sheet says so in its place
         return b""
 
 

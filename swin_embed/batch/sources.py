@@ -3,6 +3,7 @@
 Every path may be local or a URL of anything fsspec reads.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -59,11 +60,17 @@ def total(sources: Sequence[Source]) -> int | None:
     return None if None in counts else sum(count for count in counts if count is not None)
 
 
-def read(path: str) -> bytes:
+def read(path: str, sha256: str | None = None) -> bytes:
     """The bytes of the image that an item's `path` names, whatever it came from.
 
+    Args:
+        path: as a collection has it.
+        sha256: what the collection says of its bytes, where it says so.
+
     Raises:
-        SourceError: it is not there any more.
+        SourceError: it is not there any more, or another is there: whatever a collection, a link
+            or a file that was replaced points to, what is not the image that was embedded is no
+            image of the collection.
         OSError, or what the file's own protocol raises: it cannot be read.
     """
     table = re.fullmatch(r"(.*\.parquet)#\d+(?:\[\d+\])?", path, re.IGNORECASE)
@@ -76,7 +83,10 @@ def read(path: str) -> bytes:
         found = iter([items.file(path)])
     for item in found:
         if item.path == path:
-            return item.read()
+            data = item.read()
+            if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+                raise SourceError(f"{path} is not the file any more that was embedded")
+            return data
     raise SourceError(f"{path} is not there any more")
 
 

@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
-from typing import TypeVar, get_args
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 import click
 
 from model_export import listing
 from service.command_line import misspelt, settings_from
-from service.engine import memory, placement, resources
-from service.engine.embedder import Embedder
-from service.observability import logs
-from service.observability.observer import Observer
 from service.settings import Settings
 from swin_embed import artifacts
+
+if TYPE_CHECKING:
+    from service.engine.embedder import Embedder
 
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
 
@@ -82,11 +81,17 @@ def with_artifact(
 
 
 @contextmanager
-def started(settings: Settings) -> Iterator[Embedder]:
+def started(settings: Settings) -> Iterator["Embedder"]:
     """An embedder as the settings say; it ends with the block, or with SIGTERM.
 
     The model is made if that has not been done yet.
     """
+    # The engine takes a second to import, and many commands end without one.
+    from service.engine import memory, placement, resources
+    from service.engine.embedder import Embedder
+    from service.observability import logs
+    from service.observability.observer import Observer
+
     signal.signal(signal.SIGTERM, _interrupt)
     logs.configure("console", "warning")
     memory.lay_out_heaps(resources.usable_cores())

@@ -6,10 +6,9 @@ from service.settings import Settings
 from swin_embed.batch import library
 from swin_embed.batch.collection import Collection
 from swin_embed.batch.errors import OutputError
-from swin_embed.batch.local import Local
 from swin_embed.batch.recipe import Recipe
 from swin_embed.batch.sources import find
-from swin_embed.cli import embed, engine
+from swin_embed.cli import engine
 
 
 def opened(place: str, settings: Settings) -> Collection:
@@ -25,6 +24,9 @@ def opened(place: str, settings: Settings) -> Collection:
     given = Collection.at(place)
     if given.recipe() is not None:
         return given
+    from swin_embed.batch.local import Local
+    from swin_embed.cli import embed
+
     sources = find([place])
     with engine.started(settings) as embedder:
         local = Local(embedder)

@@ -4,18 +4,23 @@ Images are named by their number in the catalogue and by nothing else, so only f
 collection names are read, and they leave only as JPEGs that were decoded and encoded here.
 """
 
+import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import orjson
-from fastapi import FastAPI, HTTPException, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api import playground
+from service.api import pages
 from service.errors import ServiceError
 from service.types import Vector
 from swin_embed.batch.duplicates import Found
@@ -25,7 +30,6 @@ from swin_embed.explore.arrangement import Arrangement
 from swin_embed.explore.catalog import Catalog
 from swin_embed.explore.thumbnails import Thumbnails
 
-PAGE = playground.read_files(Path(__file__).parent / "page")
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 JPEG_HEADERS = {"Cache-Control": "private, max-age=86400", "X-Content-Type-Options": "nosniff"}
 TYPICAL, ODD, APART = 8, 4, 500
@@ -51,52 +55,79 @@ def create(
 
     Args:
         catalog: the images.
-        arrangement: their maps and clusters.
+        arrangement: their map and clusters.
         thumbnails: their thumbnails.
         embed: gives the vector of an encoded image, of unit length.
         find: gives the duplicates from a cosine on.
         port: that it listens at, on the loopback interface.
     """
-    app = FastAPI(openapi_url=None)
-    compared: dict[float, Found] = {}
-    comparing = threading.Lock()
+    explorer = Explorer(catalog, arrangement, thumbnails, embed, find)
+    routes = [
+        Route("/", explorer.page),
+        Route("/page/{name}", explorer.file),
+        Route("/playground/{name}", explorer.file),
+        Route("/api/images", explorer.images),
+        Route("/api/files", explorer.files),
+        Route("/api/state", explorer.state),
+        Route("/api/arrays/{name}", explorer.array),
+        Route("/api/clusters", explorer.clusters),
+        Route("/api/apart", explorer.apart),
+        Route("/api/duplicates", explorer.duplicates),
+        Route("/api/like/{number:int}", explorer.like),
+        Route("/api/search", explorer.search, methods=["POST"]),
+        Route("/api/selection", explorer.selection, methods=["POST"]),
+        Route("/api/thumbnail/{number:int}", explorer.thumbnail),
+        Route("/api/image/{number:int}", explorer.image),
+    ]
+    app = Starlette(
+        routes=routes, exception_handlers={BatchError: _refused, ServiceError: _refused}
+    )
+    return OwnPagesOnly(app, port)
 
-    def one(number: int) -> int:
-        if not 0 <= number < len(catalog.pictures):
-            raise HTTPException(404, "no such image")
-        return number
 
-    @app.get("/")
-    async def page(request: Request) -> Response:
-        return playground.answer(request, PAGE["index.html"])
+class Explorer:
+    """What answers; the arguments are those of `create`."""
 
-    @app.get("/page/{name}")
-    async def file(request: Request, name: str) -> Response:
-        return playground.answer(request, PAGE.get(name))
+    def __init__(
+        self,
+        catalog: Catalog,
+        arrangement: Arrangement,
+        thumbnails: Thumbnails,
+        embed: Callable[[bytes], Vector],
+        find: Callable[[float], Found],
+    ) -> None:
+        self._catalog = catalog
+        self._arrangement = arrangement
+        self._thumbnails = thumbnails
+        self._embed = embed
+        self._find = find
+        self._files = pages.read_files(Path(__file__).parent / "page")
+        self._shared = pages.read_files(pages.PLAYGROUND)
+        self._compared: dict[float, list[dict[str, Any]]] = {}
+        self._comparing = threading.Lock()
 
-    app.get("/playground/{name}")(playground.file)
+    async def page(self, request: Request) -> Response:
+        return pages.answer(request, self._files["index.html"])
 
-    @app.get("/api/images")
-    def images() -> Response:
-        return _json(catalog.table())
+    async def file(self, request: Request) -> Response:
+        files = self._files if request.url.path.startswith("/page/") else self._shared
+        return pages.answer(request, files.get(request.path_params["name"]))
 
-    @app.get("/api/state")
-    def state() -> Response:
-        return _json(arrangement.state())
+    def images(self, request: Request) -> Response:
+        return _response(self._catalog.table(), "application/json")
 
-    @app.get("/api/arrays/{name}")
-    def array(name: Literal["pca", "umap", "clusters"]) -> Response:
-        if not arrangement.has(name):
-            raise HTTPException(404, "this is still being computed")
-        return Response(
-            arrangement.load(name).tobytes(), headers=HEADERS, media_type="application/octet-stream"
-        )
+    def files(self, request: Request) -> Response:
+        return _json(self._catalog.files())
 
-    @app.get("/api/clusters")
-    def clusters() -> Response:
-        if not arrangement.has("clusters"):
-            raise HTTPException(404, "this is still being computed")
-        numbers, fit = arrangement.load("clusters"), arrangement.load("fit")
+    def state(self, request: Request) -> Response:
+        return _json(self._arrangement.state())
+
+    def array(self, request: Request) -> Response:
+        content = self._array(request.path_params["name"]).tobytes()
+        return _response(content, "application/octet-stream")
+
+    def clusters(self, request: Request) -> Response:
+        numbers, fit = self._array("clusters"), self._array("fit")
         found = []
         for number in range(int(numbers.max()) + 1):
             members = np.flatnonzero(numbers == number)
@@ -110,72 +141,77 @@ def create(
             )
         return _json(found)
 
-    @app.get("/api/apart")
-    def apart() -> Response:
-        if not arrangement.has("apart"):
-            raise HTTPException(404, "this is still being computed")
-        likeness = arrangement.load("apart")
+    def apart(self, request: Request) -> Response:
+        likeness = self._array("apart")
         order = np.argsort(likeness, kind="stable")[:APART]
         return _json([order.tolist(), likeness[order].tolist()])
 
-    @app.get("/api/duplicates")
-    def duplicates(threshold: float) -> Response:
-        with comparing:
-            if threshold not in compared:
-                compared.clear()
-                compared[threshold] = find(threshold)
-        number_of = {picture.id: n for n, picture in enumerate(catalog.pictures)}
-        groups = sorted(compared[threshold].groups, key=lambda group: -group.spare)
-        return _json(
-            [
-                {
-                    "keep": number_of[group.keep.id],
-                    "spare": group.spare,
-                    "copies": [
-                        [number_of[copy.picture.id], copy.cosine, copy.exact]
-                        for copy in group.copies
-                    ],
-                }
-                for group in groups
-            ]
-        )
+    def duplicates(self, request: Request) -> Response:
+        try:
+            threshold = float(request.query_params["threshold"])
+        except (KeyError, ValueError):
+            raise HTTPException(422, "threshold has to be a number") from None
+        with self._comparing:  # one comparison at a time, and the last is kept
+            if threshold not in self._compared:
+                self._compared = {threshold: self._groups(self._find(threshold))}
+            return _json(self._compared[threshold])
 
-    @app.get("/api/like/{number}")
-    def like(number: int) -> Response:
-        if one(number) >= len(catalog.vectors):
+    def like(self, request: Request) -> Response:
+        number = self._number(request)
+        if number >= len(self._catalog.vectors):
             raise HTTPException(404, "this image has no vector")
-        return _json(catalog.nearest(np.array(catalog.vectors[number])))
+        return _json(self._catalog.nearest(np.array(self._catalog.vectors[number])))
 
-    @app.post("/api/search")
-    async def search(request: Request) -> Response:
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MOST_BYTES:
-                raise HTTPException(413, "the image is larger than 64 MiB")
-        return await _in_thread(lambda: _json(catalog.nearest(embed(bytes(body)))))
+    async def search(self, request: Request) -> Response:
+        image = await _body(request, "the image")
+        vector = await run_in_threadpool(self._embed, image)
+        return _json(await run_in_threadpool(self._catalog.nearest, vector))
 
-    @app.post("/api/selection")
-    def export(chosen: Chosen) -> Response:
-        pictures = [catalog.pictures[one(number)] for number in chosen.images]
+    async def selection(self, request: Request) -> Response:
+        try:
+            chosen = Chosen.model_validate_json(await _body(request, "the selection"))
+        except ValidationError as error:
+            raise HTTPException(422, f"this is no selection: {error}") from None
+        return await run_in_threadpool(self._written, chosen)
+
+    def thumbnail(self, request: Request) -> Response:
+        return _jpeg(self._thumbnails.of(self._catalog.picture(self._number(request))))
+
+    def image(self, request: Request) -> Response:
+        return _jpeg(self._thumbnails.whole(self._catalog.picture(self._number(request))))
+
+    def _number(self, request: Request) -> int:
+        return self._one(request.path_params["number"])
+
+    def _one(self, number: int) -> int:
+        if not 0 <= number < self._catalog.count:
+            raise HTTPException(404, "no such image")
+        return number
+
+    def _array(self, name: str) -> Any:  # noqa: ANN401 - of any type of number
+        if not self._arrangement.has(name):
+            raise HTTPException(404, "this is still being computed")
+        return self._arrangement.load(name)
+
+    def _groups(self, found: Found) -> list[dict[str, Any]]:
+        number_of = self._catalog.numbers()
+        return [
+            {
+                "keep": number_of[group.keep.id],
+                "spare": group.spare,
+                "copies": [
+                    [number_of[copy.picture.id], copy.cosine, copy.exact] for copy in group.copies
+                ],
+            }
+            for group in sorted(found.groups, key=lambda group: -group.spare)
+        ]
+
+    def _written(self, chosen: Chosen) -> Response:
+        pictures = [self._catalog.picture(self._one(number)) for number in chosen.images]
         content, name, kind = selection.write(pictures, chosen.form)
-        headers = HEADERS | {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(content, headers=headers, media_type=kind)
-
-    @app.get("/api/thumbnail/{number}")
-    def thumbnail(number: int) -> Response:
-        return _jpeg(thumbnails.of(catalog.pictures[one(number)]))
-
-    @app.get("/api/image/{number}")
-    def image(number: int) -> Response:
-        return _jpeg(thumbnails.whole(catalog.pictures[one(number)]))
-
-    @app.exception_handler(BatchError)
-    @app.exception_handler(ServiceError)
-    async def refused(request: Request, error: Exception) -> Response:
-        return Response(str(error), 422, HEADERS, "text/plain; charset=utf-8")
-
-    return OwnPagesOnly(app, port)
+        answer = _response(content, kind)
+        answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        return answer
 
 
 class OwnPagesOnly:
@@ -202,24 +238,28 @@ class OwnPagesOnly:
         await self._app(scope, receive, send)
 
 
-async def _in_thread(work: Callable[[], Response]) -> Response:
-    from starlette.concurrency import run_in_threadpool
+async def _body(request: Request, what: str) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise HTTPException(413, f"{what} is larger than 64 MiB")
+    return bytes(body)
 
-    return await run_in_threadpool(work)
+
+async def _refused(request: Request, error: Exception) -> Response:
+    return Response(str(error), 422, HEADERS, "text/plain; charset=utf-8")
 
 
-def _json(content: Any) -> Response:  # noqa: ANN401 - whatever JSON can say
-    # Bytes of a file's name that are no UTF-8 are surrogates, which orjson refuses.
-    try:
-        body = orjson.dumps(content)
-    except TypeError:
-        import json
+def _json(content: object) -> Response:
+    return _response(json.dumps(content).encode(), "application/json")
 
-        body = json.dumps(content).encode()
-    return Response(body, headers=HEADERS, media_type="application/json")
+
+def _response(content: bytes, media_type: str) -> Response:
+    return Response(content, headers=HEADERS, media_type=media_type)
 
 
 def _jpeg(content: bytes | None) -> Response:
     if content is None:
-        raise HTTPException(404, "this image cannot be read any more")
+        raise HTTPException(404, "this image cannot be read any more, or is another by now")
     return Response(content, headers=JPEG_HEADERS, media_type="image/jpeg")

@@ -1,4 +1,4 @@
-"""What is computed of a collection's vectors once and kept: maps, clusters, what stands out.
+"""What is computed of a collection's vectors once and kept: a map, clusters, what stands out.
 
 `python -m swin_embed.explore.arrangement FOLDER DIM` computes it in a process of its own, so that
 the page answers meanwhile and the memory is given back.
@@ -18,6 +18,9 @@ Points = npt.NDArray[np.float32]
 """float32 `[n, 2]`, from 0 to 1."""
 
 NEIGHBOURS = 15
+"""About as many others say where on the map an image lies (t-SNE's perplexity)."""
+
+ARRAYS = ("pca", "clusters", "fit", "apart", "map")
 MOST_CLUSTERS = 40
 FEW = 10
 """Below as many images there is nothing to arrange."""
@@ -26,7 +29,7 @@ FEW = 10
 class Arrangement:
     """The files of a catalogue's folder that are computed from its vectors, and what computes them.
 
-    `pca.npy`, `umap.npy`: Points. `clusters.npy`: int32 `[n]`, the largest being 0, and
+    `pca.npy`, `map.npy`: Points. `clusters.npy`: int32 `[n]`, the largest being 0, and
     `fit.npy`: float32 `[n]`, an image's cosine to its cluster's mean. `apart.npy`: float32 `[n]`,
     its mean cosine to its nearest neighbours, low where it stands out.
     """
@@ -41,11 +44,14 @@ class Arrangement:
         """Compute what is missing: PCA here and now, the rest beside."""
         if not (self._folder / "pca.npy").exists():
             _save(self._folder / "pca.npy", components(self._vectors))
-        if len(self._vectors) < FEW or (self._folder / "umap.npy").exists():
+        if len(self._vectors) < FEW or (self._folder / "map.npy").exists():
             return
         command = [sys.executable, "-m", "swin_embed.explore.arrangement", str(self._folder)]
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [*command, str(self._vectors.shape[1])], stderr=subprocess.PIPE
+            [*command, str(self._vectors.shape[1])],
+            stderr=subprocess.PIPE,
+            # Threads that spin while they wait take the cores from the page.
+            env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"},
         )
 
     def state(self) -> dict[str, object]:
@@ -60,11 +66,11 @@ class Arrangement:
                 if "ModuleNotFoundError" in "".join(last)
                 else "".join(last)
             )
-        there = [name for name in ("pca", "clusters", "apart", "umap") if self.has(name)]
+        there = [name for name in ARRAYS if self.has(name)]
         return {"there": there, "running": running, "trouble": self.trouble}
 
     def has(self, name: str) -> bool:
-        return (self._folder / f"{name}.npy").exists()
+        return name in ARRAYS and (self._folder / f"{name}.npy").exists()
 
     def load(self, name: str) -> npt.NDArray[np.generic]:
         """One of the arrays, mapped.
@@ -135,22 +141,38 @@ def cluster(vectors: Vectors) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.flo
 
 
 def compute(folder: Path, vectors: Vectors) -> None:
-    """Write what is missing of the arrays; each appears when it is whole."""
+    """Write what is missing of the arrays; each appears when it is whole.
+
+    t-SNE for any number of images: below a thousand its neighbours are exact, above by Annoy, and
+    from ten thousand on its forces come from a grid, so that time grows with the images.
+    """
     if not (folder / "clusters.npy").exists():
         numbers, fit = cluster(vectors)
         _save(folder / "fit.npy", fit)
         _save(folder / "clusters.npy", numbers)
-    from umap import UMAP
-    from umap.umap_ import nearest_neighbors
+    from openTSNE import TSNE
+    from openTSNE.affinity import PerplexityBasedNN, get_knn_index
+    from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
-    count = min(NEIGHBOURS, len(vectors) - 1)
-    known = nearest_neighbors(
-        np.asarray(vectors), count, "cosine", {}, angular=True, random_state=None
+    whole = np.asarray(vectors)
+    count = min(3 * NEIGHBOURS, len(vectors) - 1)
+    index = get_knn_index(whole, "auto", count, "cosine", n_jobs=-1, random_state=0)
+    near, distances = index.build()  # [n, count], the nearest first
+    _save(folder / "apart.npy", likeness(vectors, near[:, :NEIGHBOURS]))
+    affinities = PerplexityBasedNN(
+        perplexity=count / 3, knn_index=PrecomputedNeighbors(near, distances), n_jobs=-1
     )
-    apart = 1 - known[1][:, 1:].mean(axis=1)  # the nearest of all is the image itself
-    _save(folder / "apart.npy", apart.astype(np.float32))
-    points = UMAP(count, metric="cosine", init="pca", n_jobs=-1, precomputed_knn=known)
-    _save(folder / "umap.npy", fitted(points.fit_transform(np.asarray(vectors))))
+    points = TSNE(initialization="pca", n_jobs=-1, random_state=0).fit(whole, affinities)
+    _save(folder / "map.npy", fitted(np.asarray(points)))
+
+
+def likeness(vectors: Vectors, near: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """The mean cosine `[n]` of vectors `[n, dim]` to those whose numbers `[n, k]` are near them."""
+    blocks = [
+        np.einsum("nd,nd->n", vectors[i : i + BLOCK], vectors[near[i : i + BLOCK]].mean(axis=1))
+        for i in range(0, len(vectors), BLOCK)
+    ]
+    return np.concatenate(blocks)
 
 
 def _save(file: Path, array: npt.NDArray[np.generic]) -> None:

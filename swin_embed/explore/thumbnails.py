@@ -4,8 +4,7 @@ import sqlite3
 import threading
 from pathlib import Path
 
-from service.engine import resources
-from swin_embed.batch import sheet, sources
+from swin_embed.batch import sources
 from swin_embed.batch.facts import Picture
 
 SIDE = 160
@@ -13,6 +12,9 @@ SIDE = 160
 
 WHOLE = 2048
 """Longest side of an image that is shown large."""
+
+DECODING = 4
+"""Images that are decoded at once: a large one takes hundreds of megabytes meanwhile."""
 
 
 class Thumbnails:
@@ -29,13 +31,11 @@ class Thumbnails:
             "CREATE TABLE IF NOT EXISTS thumbnails (sha256 TEXT PRIMARY KEY, jpeg BLOB)"
         )
         self._lock = threading.Lock()
-        # A large image takes hundreds of megabytes while it is decoded.
-        self._decoding = threading.BoundedSemaphore(resources.usable_cores())
+        self._decoding = threading.BoundedSemaphore(DECODING)
 
     def of(self, picture: Picture) -> bytes | None:
-        """The thumbnail of an image; None where it cannot be read or decoded any more."""
-        if picture.sha256 is None:
-            return None
+        """The thumbnail of an image; None where it cannot be read or decoded any more, or another
+        is in its place."""
         with self._lock:
             kept = self._db.execute(
                 "SELECT jpeg FROM thumbnails WHERE sha256 = ?", (picture.sha256,)
@@ -51,16 +51,21 @@ class Thumbnails:
         return made
 
     def whole(self, picture: Picture) -> bytes | None:
-        """The image, large; None where it cannot be read or decoded any more."""
+        """The image, large; None likewise."""
         return self._made(picture, WHOLE)
 
     def close(self) -> None:
         self._db.close()
 
     def _made(self, picture: Picture, side: int) -> bytes | None:
+        if picture.sha256 is None:
+            return None
+        # Imported here: decoders take half a second that opening the page does not have.
+        from swin_embed.batch import sheet
+
         with self._decoding:
             try:
-                data = sources.read(picture.path)
+                data = sources.read(picture.path, picture.sha256)
             except Exception:  # it is gone, or whatever its protocol raises
                 return None
             return sheet.jpeg(data, side, self._max_pixels)

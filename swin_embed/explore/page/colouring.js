@@ -11,7 +11,7 @@ const AGES = 8;
  * @returns {{kinds: Int32Array | null, palette: string[], labels: string[]}} -1 is grey
  */
 export function colouring(collection, by) {
-  const { table, clusters, missing } = collection;
+  const { table, files, clusters, missing } = collection;
   const none = { kinds: null, palette: [], labels: [] };
   if (by === "cluster") return clusters ? counted(clusters, (kind) => `Cluster ${kind + 1}`) : none;
   if (by === "folder") return counted(table.folder, (kind) => table.folders[kind]);
@@ -21,11 +21,11 @@ export function colouring(collection, by) {
     return { kinds: found, palette: kinds(1), labels: ["Missing file"] };
   }
   if (by === "changed") {
-    const dates = table.changed.filter(Boolean);
+    const dates = files.changed.filter(Boolean);
     if (!dates.length) return none;
     const [first, last] = dates.reduce(([a, b], date) => [Math.min(a, date), Math.max(b, date)], [Infinity, 0]);
     const step = (last - first || 1) / AGES;
-    const found = Int32Array.from(table.changed, (date) => (date ? Math.min(AGES - 1, Math.floor((date - first) / step)) : -1));
+    const found = Int32Array.from(files.changed, (date) => (date ? Math.min(AGES - 1, Math.floor((date - first) / step)) : -1));
     const palette = Array.from({ length: AGES }, (_, i) => `oklch(${0.45 + (0.4 * i) / AGES} 0.14 ${280 - (200 * i) / AGES})`);
     const labels = palette.map((_, i) => `from ${new Date((first + i * step) * 1000).toISOString().slice(0, 10)}`);
     return { kinds: found, palette, labels };

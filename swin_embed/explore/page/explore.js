@@ -37,10 +37,8 @@ async function start() {
   await collection.load();
   const { table } = collection;
   document.title = `${table.name} · swin-embed explore`;
-  const bad = table.errors.length + collection.missing.size;
   part("about").textContent = `${table.names.length.toLocaleString("en")} images, ${table.model}`;
   part("about").title = table.name;
-  part("error-count").textContent = bad ? bad.toLocaleString("en") : "";
   options("folder", table.folders);
   options("type", table.types);
   for (const id of ["text", "folder", "type", "cluster", "from", "to"]) part(id).addEventListener("input", draw);
@@ -62,6 +60,10 @@ async function start() {
   if (table.vectors) points = await array("pca", Float32Array);
   draw();
   follow();
+  await collection.loadFiles();
+  const bad = table.errors.length + collection.missing.size;
+  part("error-count").textContent = bad ? bad.toLocaleString("en") : "";
+  draw();
 }
 
 /** Take in what the server computes, as it comes. */
@@ -74,8 +76,8 @@ async function follow() {
       const count = collection.clusters.reduce((most, kind) => Math.max(most, kind), 0) + 1;
       options("cluster", Array.from({ length: count }, (_, i) => `Cluster ${i + 1}`));
     }
-    if (state.there.includes("umap") && !there.includes("umap")) {
-      points = await array("umap", Float32Array);
+    if (state.there.includes("map") && !there.includes("map")) {
+      points = await array("map", Float32Array);
       map.view.fit();
     }
     part("progress").textContent = state.running
@@ -101,7 +103,7 @@ function options(id, labels) {
 
 /** Of every image, 1 where the filters leave it. */
 function shownMask() {
-  const { table, clusters } = collection;
+  const { table, files, clusters } = collection;
   const text = part("text").value.trim().toLowerCase();
   const [folder, type, cluster] = ["folder", "type", "cluster"].map((id) => part(id).value);
   const from = part("from").value ? Date.parse(part("from").value) / 1000 : -Infinity;
@@ -113,7 +115,7 @@ function shownMask() {
     if (folder && table.folder[i] !== Number(folder)) continue;
     if (type && table.type[i] !== Number(type)) continue;
     if (cluster && clusters?.[i] !== Number(cluster)) continue;
-    if (dated && !(table.changed[i] >= from && table.changed[i] < to)) continue;
+    if (dated && !(files.changed[i] >= from && files.changed[i] < to)) continue;
     if (text && !`${inFolder[table.folder[i]]}/${table.names[i].toLowerCase()}`.includes(text)) continue;
     mask[i] = 1;
   }

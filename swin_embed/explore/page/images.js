@@ -30,22 +30,23 @@ class Image {
   }
 
   get thumbnail() {
-    return this.missing || this.error ? null : `api/thumbnail/${this.number}`;
+    return this.missing || this.error ? null : `api/thumbnail/${this.number}?of=${this.#table.version}`;
   }
 
   original() {
-    return this.missing || this.error ? null : `api/image/${this.number}`;
+    return this.missing || this.error ? null : `api/image/${this.number}?of=${this.#table.version}`;
   }
 
   get facts() {
     const table = this.#table;
+    const { files, clusters } = this.collection;
     const [width, height] = [table.width[this.number], table.height[this.number]];
-    const [bytes, changed] = [table.bytes[this.number], table.changed[this.number]];
-    const cluster = this.collection.clusters?.[this.number];
+    const [bytes, changed] = [files.bytes[this.number], files.changed[this.number]];
+    const cluster = clusters?.[this.number];
     return [
       ["Path", this.path],
       ["Size", width ? `${width} × ${height}` : ""],
-      ["Bytes", bytes === null ? "" : bytes.toLocaleString("en")],
+      ["Bytes", bytes ? bytes.toLocaleString("en") : ""],
       ["Changed", changed ? new Date(changed * 1000).toISOString().slice(0, 10) : ""],
       ["Cluster", cluster === undefined ? "" : String(cluster + 1)],
       ["File", this.missing ? "not there any more" : ""],
@@ -55,6 +56,8 @@ class Image {
 
 export class Collection {
   table = null;
+  /** What their files tell, a list a column; empty until that is known. */
+  files = { bytes: [], changed: [] };
   missing = new Set();
   /** Int32Array `[vectors]`, once they are known. */
   clusters = null;
@@ -62,11 +65,12 @@ export class Collection {
 
   async load() {
     this.table = await json("api/images");
-    this.missing = new Set(this.table.missing);
   }
 
-  get count() {
-    return this.table.names.length;
+  /** Learn what the files tell, which takes longer: each has to be looked at. */
+  async loadFiles() {
+    this.files = await json("api/files");
+    this.missing = new Set(this.files.missing);
   }
 
   image(number) {
@@ -84,14 +88,7 @@ export async function json(url, options) {
 export async function answer(url, options) {
   const found = await fetch(url, options);
   if (!found.ok) {
-    const text = await found.text();
-    let told = text;
-    try {
-      told = JSON.parse(text).detail ?? text;
-    } catch {
-      // it is plain text
-    }
-    throw new Error(told || `${found.status} ${found.statusText}`);
+    throw new Error((await found.text()) || `${found.status} ${found.statusText}`);
   }
   return found;
 }

@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from service.api.playground import FILES, FOLDER
+from service.api.pages import PLAYGROUND as FOLDER
+from service.api.playground import FILES
 
 MEDIA_TYPES = {
     "card.js": "text/javascript; charset=utf-8",

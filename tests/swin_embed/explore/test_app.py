@@ -12,6 +12,7 @@ from swin_embed.explore.app import create
 from swin_embed.explore.arrangement import Arrangement
 from swin_embed.explore.catalog import Catalog
 from swin_embed.explore.thumbnails import Thumbnails
+from tests.support.images import encode, noise
 
 BASE = "http://127.0.0.1:8000"
 
@@ -47,7 +48,9 @@ def test_images_are_told_with_errors_and_missing_files(client):
     assert len(table["names"]) == 27
     assert table["vectors"] == 26
     assert table["errors"][0].startswith("invalid_image")
-    assert [table["names"][n] for n in table["missing"]] == ["gone.png"]
+    files = client.get("/api/files").json()
+    assert [table["names"][n] for n in files["missing"]] == ["gone.png"]
+    assert files["bytes"].count(None) == 1
     assert set(table["types"]) == {"png", "webp"}
 
 
@@ -91,6 +94,27 @@ def test_thumbnails_are_made_once_and_images_leave_as_jpegs(client, collection):
     finally:
         place.with_suffix(".away").rename(place)
     assert client.get(f"/api/image/{number}").headers["Content-Type"] == "image/jpeg"
+
+
+def test_what_is_not_the_image_that_was_embedded_is_not_shown(client, collection, tmp_path):
+    """Whether it was replaced, or is a link to elsewhere by now."""
+    place = collection.parent / "photos/even/2-small.webp"
+    embedded = place.read_bytes()
+    elsewhere = tmp_path / "private.webp"
+    elsewhere.write_bytes(encode(noise(40, 40, 7), "WEBP"))
+    number = number_of(client, place.name)
+    place.unlink()
+    try:
+        place.symlink_to(elsewhere)
+        assert client.get(f"/api/thumbnail/{number}").status_code == 404
+        assert client.get(f"/api/image/{number}").status_code == 404
+        place.unlink()
+        place.write_bytes(elsewhere.read_bytes())
+        assert client.get(f"/api/image/{number}").status_code == 404
+    finally:
+        place.unlink()
+        place.write_bytes(embedded)
+    assert client.get(f"/api/thumbnail/{number}").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["gone.png", "damaged.png"])
@@ -155,4 +179,4 @@ def test_arrays_come_when_they_are_there(client, catalog):
     assert client.get("/api/arrays/pca").status_code == 404
     np.save(catalog.folder / "pca.npy", np.zeros((26, 2), np.float32))
     assert len(client.get("/api/arrays/pca").content) == 26 * 8
-    assert client.get("/api/arrays/rows").status_code == 422
+    assert client.get("/api/arrays/rows").status_code == 404

@@ -40,11 +40,11 @@ def test_clusters_are_numbered_from_the_largest_and_fit_is_the_cosine_to_the_mea
         )
 
 
-@pytest.mark.filterwarnings("ignore")  # what umap and numba say to each other
-def test_maps_and_what_stands_out_are_kept(vectors, tmp_path):
+def test_a_map_and_what_stands_out_are_kept(vectors, tmp_path):
     arrangement = Arrangement(tmp_path, vectors)
     compute(tmp_path, vectors)
-    assert arrangement.load("umap").shape == (121, 2)
+    assert arrangement.state()["there"] == ["clusters", "fit", "apart", "map"]
+    assert arrangement.load("map").shape == (121, 2)
     apart = arrangement.load("apart")
     assert apart.argmin() == 120
     assert apart[:120].min() > 0.5

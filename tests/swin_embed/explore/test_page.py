@@ -1,6 +1,5 @@
 """The explorer, end to end: Chromium on the command."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,14 +28,13 @@ def driver():
 
 @pytest.fixture(scope="module")
 def address(collection, artifact):
-    """Where the explorer is; its map is the one of principal components, as UMAP takes long."""
+    """Where the explorer is."""
     command = [sys.executable, "-m", "swin_embed", "explore", str(collection), "--no-browser"]
     process = subprocess.Popen(
         [*command, f"--model={artifact}"],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
     )
     for line in process.stderr:
         if "images at" in line:
