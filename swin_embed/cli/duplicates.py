@@ -17,7 +17,7 @@ from swin_embed.batch.duplicates import KEEP, Found, Group, Pair
 from swin_embed.batch.errors import OutputError
 from swin_embed.batch.facts import Picture
 from swin_embed.batch.folder import Folder
-from swin_embed.batch.text import plain
+from swin_embed.batch.text import plain, printed
 from swin_embed.cli import engine
 from swin_embed.cli.opening import opened
 
@@ -141,7 +141,7 @@ def _list_redundant(groups: list[Group], *, null: bool) -> None:
         raise OutputError("a path holds a line break: list them with --null, for xargs -0")
     end = "\0" if null else "\n"
     out = sys.stdout.buffer
-    out.writelines(f"{path}{end}".encode("utf-8", "surrogateescape") for path in local)
+    out.writelines(f"{printed(path)}{end}".encode("utf-8", "surrogateescape") for path in local)
     out.flush()
     if len(local) < len(paths):
         click.echo(
@@ -189,7 +189,9 @@ def _write_csv(groups: list[Group]) -> None:
     columns = list(_row(0, groups[0].keep, "", 1)) if groups else ["group", "path"]
     writer = csv.DictWriter(sys.stdout, columns)
     writer.writeheader()
-    writer.writerows(_rows(groups))
+    for row in _rows(groups):
+        texts = {name: printed(value) for name, value in row.items() if isinstance(value, str)}
+        writer.writerow(row | texts)
 
 
 def _table(groups: list[Group]) -> memoryview:

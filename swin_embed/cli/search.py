@@ -15,7 +15,7 @@ from service.types import Vector
 from swin_embed.batch import sheet, sources
 from swin_embed.batch.errors import OutputError
 from swin_embed.batch.search import Index
-from swin_embed.batch.text import plain
+from swin_embed.batch.text import plain, printed
 from swin_embed.cli import engine
 from swin_embed.cli.opening import matching, opened
 
@@ -70,7 +70,7 @@ def command(
     if as_json:
         click.echo(json.dumps([asdict(hit) for hit in hits]))
     elif null:
-        click.echo("".join(f"{hit.path}\0" for hit in hits), nl=False)
+        click.echo("".join(f"{printed(hit.path)}\0" for hit in hits), nl=False)
     elif console.watched():
         rows = [(sheet.cosine(hit.cosine), plain(hit.path)) for hit in hits]
         click.echo(console.table(("cosine", "image"), rows))

@@ -201,6 +201,17 @@ def test_redundant_paths_are_listed_for_xargs(folder, run, artifact):
     assert "--null" in str(given.exception)
 
 
+@pytest.mark.parametrize("form", ["--csv", "--list-redundant"])
+def test_a_terminal_gets_no_control_characters_and_a_pipe_the_names_as_they_are(
+    folder, run, monkeypatch, form
+):
+    assert "<b>copy\x1b[31m.png" in run(folder, form).stdout
+    monkeypatch.setattr("model_export.console.watched", lambda: True)
+    shown = run(folder, form).stdout
+    assert "<b>copy\\x1b[31m.png" in shown
+    assert "\x1b" not in shown
+
+
 def test_a_folder_that_changes_is_followed(folder, run):
     run(folder)
     (folder / "small.png").unlink()
