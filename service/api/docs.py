@@ -13,11 +13,11 @@ from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse, Response
 
-from service.api import playground
+from service.api import pages
 
 router = APIRouter(tags=["docs"], include_in_schema=False)
 
-FILES = playground.read_files(Path(str(importlib.resources.files("fastapi_swagger") / "resources")))
+FILES = pages.read_files(Path(str(importlib.resources.files("fastapi_swagger") / "resources")))
 
 PAGE = bytes(
     get_swagger_ui_html(
@@ -57,4 +57,4 @@ async def docs() -> HTMLResponse:
 @router.get("/docs/assets/{name}")
 async def asset(request: Request, name: str) -> Response:
     """A file that the page loads."""
-    return playground.answer(request, FILES.get(name))
+    return pages.answer(request, FILES.get(name))
