@@ -11,7 +11,7 @@ import grpc
 from grpc_health.v1 import health_pb2_grpc
 
 from model_export import __version__
-from model_export.model_card import EMBEDDING
+from model_export.model_card import EMBEDDING, PIXELS
 from service.api import tensors
 from service.api.embedding_request import embed_all, encoding
 from service.api.encoding import rows
@@ -21,6 +21,7 @@ from service.api.parsing import parse
 from service.api.proto import open_inference_pb2 as pb
 from service.api.state import RequestState, ServiceState
 from service.api.tensors import Tensor
+from service.api.triton_grpc import UNSUPPORTED, Management, refusing
 from service.engine.embedder import Embedder
 from service.errors import InvalidRequest, StartError
 from service.settings import Settings
@@ -49,7 +50,7 @@ async def start(service: ServiceState) -> grpc.aio.Server:
         maximum_concurrent_rpcs=settings.max_connections,
     )
     calls = Calls(service)
-    door = _Door(service)
+    door, management = _Door(service), Management(service)
     methods: dict[str, tuple[Callable[[Any, RequestState], Awaitable[Any]], Any]] = {
         "ServerLive": (door.server_live, pb.ServerLiveRequest),
         "ServerReady": (door.server_ready, pb.ServerReadyRequest),
@@ -57,7 +58,12 @@ async def start(service: ServiceState) -> grpc.aio.Server:
         "ServerMetadata": (door.server_metadata, pb.ServerMetadataRequest),
         "ModelMetadata": (door.model_metadata, pb.ModelMetadataRequest),
         "ModelInfer": (door.model_infer, pb.ModelInferRequest),
+        "ModelConfig": (management.model_config, pb.ModelConfigRequest),
+        "ModelStatistics": (management.model_statistics, pb.ModelStatisticsRequest),
+        "RepositoryIndex": (management.repository_index, pb.RepositoryIndexRequest),
     }
+    for name, instead in UNSUPPORTED.items():
+        methods[name] = (refusing(name, instead), pb.UnsupportedRequest)
     handlers = {name: calls.handler(method, request) for name, (method, request) in methods.items()}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     health_pb2_grpc.add_HealthServicer_to_server(Health(service), server)
@@ -140,10 +146,12 @@ class _Door:
         embedder = self._embedder(request.model_name, request.model_version)
         card = embedder.card
         tensors.check_outputs([output.name for output in request.outputs])
-        normalize = tensors.normalize(_parameters(request.parameters))
+        parameters = _parameters(request.parameters)
+        normalize = tensors.normalize(parameters)
+        longest_s = self._service.settings.request_timeout_s
+        timeout_s = tensors.timeout_s(longest_s, tensors.timeout_us(parameters))
         most = self._service.settings.max_images_per_request
         uploads = tensors.uploads(await parse(state.received, _tensors, request, most), card)
-        timeout_s = self._service.settings.request_timeout_s
         embeddings = await embed_all(self._service, state, embedder, uploads, timeout_s)
         with encoding(self._service, state):
             vectors = rows(embeddings, normalize=normalize).array
@@ -178,7 +186,8 @@ def _tensors(request: pb.ModelInferRequest, most: int) -> list[Tensor]:
     if raws and len(raws) != len(request.inputs):
         raise InvalidRequest(f"{len(request.inputs)} inputs, but {len(raws)} raw_input_contents")
     if len(request.inputs) != 1:
-        raise InvalidRequest(f"send one input, not {len(request.inputs)}")
+        names = f"{tensors.IMAGE!r} or {PIXELS!r}"
+        raise InvalidRequest(f"send one input, {names}, not {len(request.inputs)}")
     (tensor,) = request.inputs
     content_type = tensor.parameters["content_type"].string_param if tensor.parameters else None
     form = tensors.Form(most, content_type)

@@ -29,8 +29,11 @@ VERSION = "1"
 PLATFORM = "onnxruntime_onnx"
 EXTENSIONS = ("binary_tensor_data",)
 
+DATATYPES = {IMAGE: "BYTES", PIXELS: "UINT8"}
+"""Of the inputs; a request has one of them."""
+
 MAX_DIMENSIONS = 4
-ENCODED = {"base64", "pil"}
+ENCODED = {"base64", "pil", "str"}
 """What MLServer's clients call BYTES whose elements are base64, in binary and over gRPC too."""
 
 STRINGS = msgspec.json.Decoder(list[str])
@@ -109,6 +112,20 @@ def timeout_s(longest_s: float, asked: int | None) -> float:
     return min(longest_s, asked / 1e6) if asked else longest_s
 
 
+def timeout_us(parameters: Mapping[str, object]) -> int | None:
+    """The request parameter `timeout`, in microseconds, if given.
+
+    Raises:
+        InvalidRequest: it is no such number.
+    """
+    asked = parameters.get("timeout")
+    if asked is None:
+        return None
+    if not isinstance(asked, int) or isinstance(asked, bool) or asked < 0:
+        raise InvalidRequest("the parameter 'timeout' is a number of microseconds")
+    return asked
+
+
 def normalize(parameters: Mapping[str, object]) -> bool:
     """The request parameter `normalize`, which is true if not given.
 
@@ -130,9 +147,9 @@ def from_raw(
         InvalidRequest: datatype, shape and data do not fit.
         TooManyImages: more elements than allowed.
     """
+    _check_input(name, datatype)
     if datatype == "BYTES":
         return from_elements(name, shape, _split(name, memoryview(raw), form.most), form)
-    _check_datatype(name, datatype)
     return _array(name, shape, np.frombuffer(raw, np.uint8))
 
 
@@ -143,13 +160,13 @@ def from_json(name: str, datatype: str, shape: Sequence[int], data: bytes, form:
         InvalidRequest: datatype, shape and data do not fit.
         TooManyImages: more elements than allowed.
     """
+    _check_input(name, datatype)
     if not data.startswith(b"["):
         raise InvalidRequest(f"the input {name!r} has no data")
     if datatype == "BYTES":
         texts = _texts(name, data)
         _check_elements(name, shape, len(texts), form.most)
         return Tensor(name, [decode(text, f"{name}[{i}]") for i, text in enumerate(texts)])
-    _check_datatype(name, datatype)
     return _array(name, shape, _numbers(name, shape, data))
 
 
@@ -159,7 +176,7 @@ def from_numbers(name: str, datatype: str, shape: Sequence[int], data: Iterable[
     Raises:
         InvalidRequest: datatype, shape and data do not fit.
     """
-    _check_datatype(name, datatype)
+    _check_input(name, datatype)
     try:
         return _array(name, shape, np.frombuffer(bytes(data), np.uint8))
     except ValueError as error:
@@ -173,6 +190,7 @@ def from_elements(name: str, shape: Sequence[int], data: Sequence[bytes], form: 
         InvalidRequest: shape and data do not fit.
         TooManyImages: more elements than allowed.
     """
+    _check_input(name, "BYTES")
     _check_elements(name, shape, len(data), form.most)
     if form.content_type not in ENCODED:
         return Tensor(name, list(data))
@@ -186,17 +204,14 @@ def uploads(tensors: Sequence[Tensor], card: ModelCard) -> list[Upload]:
     """The images of a request.
 
     Raises:
-        InvalidRequest: not exactly one of `image` and `pixels`, or not of the model's shape.
+        InvalidRequest: not exactly one input, or not of the model's shape.
     """
-    known = {tensor.name: tensor for tensor in inputs(card)}
-    if len(tensors) != 1 or tensors[0].name not in known:
+    if len(tensors) != 1:
         names = ", ".join(repr(tensor.name) for tensor in tensors[:3])
         raise InvalidRequest(f"send one input, {IMAGE!r} or {PIXELS!r}, not {names}")
     (tensor,) = tensors
-    if isinstance(tensor.data, list) != (tensor.name == IMAGE):
-        raise InvalidRequest(f"the input {tensor.name!r} is of {known[tensor.name].datatype}")
-    if not isinstance(tensor.data, list) and tensor.data.shape[1:] != known[PIXELS].shape[1:]:
-        wanted = list(known[PIXELS].shape)
+    wanted = [-1, card.image_size, card.image_size, 3]
+    if not isinstance(tensor.data, list) and list(tensor.data.shape[1:]) != wanted[1:]:
         raise InvalidRequest(f"{PIXELS!r} has the shape {wanted}, not {list(tensor.data.shape)}")
     if not len(tensor.data):
         raise InvalidRequest(f"the input {tensor.name!r} is empty")
@@ -284,6 +299,9 @@ def _split(name: str, raw: memoryview, most: int) -> list[bytes]:
     return elements
 
 
-def _check_datatype(name: str, datatype: str) -> None:
-    if datatype != "UINT8":
-        raise InvalidRequest(f"the input {name!r} is BYTES or UINT8, not {datatype}")
+def _check_input(name: str, datatype: str) -> None:
+    if DATATYPES.get(name) != datatype:
+        raise InvalidRequest(
+            f"send one input, {IMAGE!r} of BYTES or {PIXELS!r} of UINT8, not {name!r} of "
+            f"{datatype!r}"
+        )

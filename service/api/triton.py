@@ -1,5 +1,7 @@
 """Triton's management calls at `/v2`: reading is answered, changing anything is refused.
 
+What they answer with is the same over gRPC; see `triton_grpc`.
+
 https://github.com/triton-inference-server/server, protocol/extension_*.md.
 """
 
@@ -10,6 +12,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from prometheus_client.registry import Collector
 
+from model_export.model_card import ModelCard
 from service.api import tensors
 from service.api.models import Name
 from service.api.open_inference import NOT_FOUND, NOT_READY, PREFIX, VERSIONED, embedder
@@ -35,7 +38,11 @@ STAGES = {"queue": "queue", "compute_input": "decode", "compute_infer": "inferen
 )
 async def config(request: Request, name: Name) -> dict[str, Any]:
     """Triton's model configuration; shapes are whole, as with its `max_batch_size` of 0."""
-    card = embedder(request, name).card
+    return configuration(embedder(request, name).card)
+
+
+def configuration(card: ModelCard) -> dict[str, Any]:
+    """What Triton tells of a model's set-up."""
     return {
         "name": card.name,
         "platform": tensors.PLATFORM,
@@ -74,12 +81,14 @@ async def stats(request: Request, name: Name) -> dict[str, Any]:
 
 async def _stats(request: Request, name: str) -> dict[str, Any]:
     page = service_state(request).metrics.page
-    told = await asyncio.to_thread(statistics, page)
-    return {"model_stats": [{"name": name, "version": tensors.VERSION} | told]}
+    return await asyncio.to_thread(statistics, page, name)
 
 
-def statistics(page: Collector) -> dict[str, Any]:
-    """Triton's statistics from the metrics; how long failures took is not known, and 0."""
+def statistics(page: Collector, name: str) -> dict[str, Any]:
+    """Triton's statistics of the model from the metrics.
+
+    How long failures took is not known, and 0.
+    """
     found: dict[tuple[str, str], float] = {}
     for family in page.collect():
         for sample in family.samples:
@@ -98,7 +107,9 @@ def statistics(page: Collector) -> dict[str, Any]:
     stages = {theirs: duration(ours) for theirs, ours in STAGES.items()}
     answered = {"count": images("ok"), "ns": sum(stage["ns"] for stage in stages.values())}
     failed = sum(map(images, ("invalid", "refused", "expired", "cancelled", "failed")))
-    return {
+    told = {
+        "name": name,
+        "version": tensors.VERSION,
         "inference_count": images("ok"),
         "execution_count": int(found.get(("swin_inference_runs_total", "ok"), 0)),
         "inference_stats": {
@@ -108,23 +119,33 @@ def statistics(page: Collector) -> dict[str, Any]:
             "compute_output": duration("encode"),
         },
     }
+    return {"model_stats": [told]}
 
 
 @router.post("/repository/index", summary="Which models there are", responses=NOT_READY)
 async def index(request: Request) -> list[dict[str, str]]:
     """The served model."""
-    card = service_state(request).lifecycle.embedder.card
+    return repository(service_state(request).lifecycle.embedder.card)
+
+
+def repository(card: ModelCard) -> list[dict[str, str]]:
+    """What Triton tells of the models there are."""
     return [{"name": card.name, "version": tensors.VERSION, "state": "READY", "reason": ""}]
 
 
+ONE_MODEL = (
+    "the model is the one that the service was started with; the repository's index tells its name"
+)
+IN_REQUEST = "send tensors in the request, as JSON or binary data"
+TRACES = "traces are set up with OTEL_EXPORTER_OTLP_ENDPOINT"
+LOGS = "logs are set up with SWIN_LOG_LEVEL and SWIN_LOG_FORMAT"
 UNSUPPORTED = {
-    "/repository/models/{rest:path}": "the model is the one that the service was started with; "
-    "POST /v2/repository/index tells its name",
-    "/systemsharedmemory/{rest:path}": "send tensors in the request, as JSON or binary data",
-    "/cudasharedmemory/{rest:path}": "send tensors in the request, as JSON or binary data",
-    "/trace/{rest:path}": "traces are set up with OTEL_EXPORTER_OTLP_ENDPOINT",
-    "/models/{name}/trace/{rest:path}": "traces are set up with OTEL_EXPORTER_OTLP_ENDPOINT",
-    "/logging": "logs are set up with SWIN_LOG_LEVEL and SWIN_LOG_FORMAT",
+    "/repository/models/{rest:path}": ONE_MODEL,
+    "/systemsharedmemory/{rest:path}": IN_REQUEST,
+    "/cudasharedmemory/{rest:path}": IN_REQUEST,
+    "/trace/{rest:path}": TRACES,
+    "/models/{name}/trace/{rest:path}": TRACES,
+    "/logging": LOGS,
 }
 """What Triton's clients can ask for and is not here, by path, with what there is."""
 
