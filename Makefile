@@ -16,7 +16,7 @@ ARTIFACT := models/$(NAME)$(patsubst %,.%,$(filter-out fp32,$(PRECISION))).onnx
 MODEL := $(or $(SWIN_MODEL),$(ARTIFACT))
 
 .DEFAULT_GOAL := help
-.PHONY: help bench bench-peers bench-graph setup setup-clients setup-scale setup-torch proto serve train teach evaluate test test-all lint format hostile soak faults alerts overload export lock clean
+.PHONY: help bench bench-peers bench-graph setup setup-clients setup-frameworks setup-scale setup-torch proto serve train teach evaluate test test-all lint format hostile soak faults alerts overload export lock clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -94,6 +94,15 @@ $(VENV)/.clients: requirements/clients.txt tests/clients/package-lock.json $(BIN
 	@touch $@
 
 setup-clients: $(VENV)/.clients ## the official clients, for the test that compares them
+
+# A gigabyte, and imports of many seconds: CI skips what needs it.
+$(VENV)/.frameworks: requirements/frameworks.txt $(BIN)/uv
+	@echo "installing frameworks and vector databases in $(VENV)/frameworks"
+	@$(PYTHON) -m venv $(VENV)/frameworks
+	@$(BIN)/uv pip install --quiet --python $(VENV)/frameworks/bin/python --require-hashes -r requirements/frameworks.txt
+	@touch $@
+
+setup-frameworks: $(VENV)/.frameworks ## LangChain, Chroma and others, for the recipes of docs/clients.md
 
 $(ARTIFACT): $(wildcard model_export/weights/$(NAME).safetensors) | $(VENV)/.serve
 	@$(BIN)/python -m model_export $(ASKED) --output $@
@@ -187,6 +196,7 @@ lock: $(BIN)/uv ## resolve the dependencies of pyproject.toml anew
 	@$(PROJECT) --extra onnxruntime --extra urls -c requirements/serve.txt -o requirements/cpu.txt
 	@$(PROJECT) --extra onnxruntime-gpu --extra urls -c requirements/cpu.txt -o requirements/gpu.txt
 	@$(COMPILE) --group clients -o requirements/clients.txt
+	@$(COMPILE) --group frameworks -o requirements/frameworks.txt
 	@$(PROJECT) --extra onnxruntime --extra urls --extra tracing -c requirements/cpu.txt -o requirements/tracing.txt
 	@$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
 

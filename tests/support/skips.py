@@ -6,6 +6,7 @@ import pytest
 
 KNOWN = {
     "needs make setup-scale": "an object store, vector engines and Ray take minutes to install",
+    "needs make setup-frameworks": "a gigabyte of packages, whose imports take many seconds each",
     "Pillow does not read it": "the refusal of these kinds of TIFF has a test of its own",
     "needs kubectl to render": "no registry that CI reaches has it",
 }
