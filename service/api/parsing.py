@@ -1,7 +1,7 @@
 """Reads JSON bodies: within limits, into declared types, in a thread if they are large.
 
 This bounds the memory and time that a body costs. `msgspec` builds only what a type declares and
-stops at the first error. It does not bound the number of things in a body, so they are counted
+stops at the first error. It does not bound how much there is in a body, so `json_cost` counts that
 before.
 """
 
@@ -15,6 +15,7 @@ import msgspec
 from fastapi import Request
 
 from service.api.compression import Inflater
+from service.api.json_cost import MAX_OBJECTS, MAX_TOKENS, count_objects, count_tokens
 from service.api.negotiation import coding
 from service.api.state import request_state, service_state
 from service.errors import InvalidRequest, RequestTooLarge, UnsupportedMediaType
@@ -24,13 +25,6 @@ INLINE_BYTES = 32 * 1024
 
 PIECE_BYTES = 512 * 1024
 """The most of a compressed body that is inflated before it is counted."""
-
-MAX_TOKENS = 2_000_000
-"""The most commas, brackets and escapes. A parser reads some 50 million of them a second, in one
-call that blocks the event loop."""
-
-MAX_OBJECTS = 200_000
-"""The most strings and objects: each becomes a Python object, larger than its text."""
 
 MISSING = re.compile(r"missing required field `(.+?)`")
 
@@ -112,14 +106,12 @@ def decode(body: bytes | memoryview, decoder: msgspec.json.Decoder[T]) -> T:
             first at fault.
     """
     text = bytes(body)
-    tokens = sum(map(text.count, (b",", b"[", b"{", b"\\")))
-    if tokens > MAX_TOKENS:
+    if (tokens := count_tokens(text)) > MAX_TOKENS:
         raise InvalidRequest(
-            f"the JSON has {tokens} commas, brackets and escapes, at most {MAX_TOKENS} allowed; "
-            "send large tensors as binary data"
+            f"the JSON takes as long to read as {tokens} commas, brackets and escapes, at most "
+            f"{MAX_TOKENS} allowed; send large tensors as binary data, JSON without white space"
         )
-    objects = text.count(b'"') // 2 + text.count(b"{")
-    if objects > MAX_OBJECTS:
+    if (objects := count_objects(text)) > MAX_OBJECTS:
         raise InvalidRequest(
             f"the JSON has {objects} strings and objects, at most {MAX_OBJECTS} allowed"
         )

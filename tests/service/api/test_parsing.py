@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from service.api import parsing
+from service.api import json_cost, parsing
 from service.api.image_text import PIECE, decode_base64, decode_percent
 from service.api.open_inference import INFER_REQUEST
 from service.errors import InvalidRequest
@@ -64,8 +64,13 @@ def test_large_bodies_take_memory_in_proportion(client):
     [
         (b'{"x":' + b"[" * 100_000, "nested too deeply"),
         (b'{"input":"\xff"}', "not JSON"),
-        (b'{"x":[' + b"1," * parsing.MAX_TOKENS + b"1]}", "commas"),
-        (b'{"x":[' + b'"",' * (parsing.MAX_OBJECTS + 1) + b"1]}", "strings"),
+        (b'{"x":[' + b"1," * json_cost.MAX_TOKENS + b"1]}", "commas"),
+        (b'{"x":' + b" " * (5 * json_cost.MAX_TOKENS + 5) + b"1}", "without white space"),
+        (
+            b'{"input":"' + b"A" * 4 * json_cost.MAX_TOKENS + "😀".encode() + b'"}',
+            "as long to read",
+        ),
+        (b'{"x":[' + b'"",' * (json_cost.MAX_OBJECTS + 1) + b"1]}", "strings"),
         (b'{"model":"' + b"m" * 300 + b'"}', "length <= 256"),
     ],
 )
