@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of everything that reads what clients send.
 
-`python -m tests.fuzz preprocess|form|dialects|infer|image_text [libFuzzer options]`, such as
+`python -m tests.fuzz preprocess|form|dialects|infer|image_text|grpc [libFuzzer options]`, such as
 `-max_total_time=600`, in an environment that has atheris. It ends at the first exception that is
 not an answer to the client. `python -m tests.fuzz seeds FOLDER` writes small files of every format,
 HEIC among them where pillow-heif is installed, to begin `preprocess` with.
@@ -14,13 +14,23 @@ from types import SimpleNamespace
 
 import atheris
 import msgspec
+from google.protobuf.message import DecodeError
 
 with atheris.instrument_imports(include=["service", "PIL", "pillow_heif", "python_multipart"]):
     from starlette.requests import Request
 
     from model_export.model_card import Preprocessing
-    from service.api import forms, image_text, open_inference, parsing, tensors
+    from service.api import (
+        forms,
+        image_text,
+        open_inference,
+        open_inference_grpc,
+        parsing,
+        tensors,
+        wire_format,
+    )
     from service.api.dialects import DIALECTS
+    from service.api.proto import open_inference_pb2 as pb
     from service.errors import ServiceError
     from service.images.preprocess import preprocess
     from service.settings import Settings
@@ -75,6 +85,13 @@ def fuzz_infer(data: bytes) -> None:
     request = _request(data, b"application/json")
     _, given = asyncio.run(open_inference._parse(request))
     tensors.uploads(given, CARD)
+
+
+def fuzz_grpc(data: bytes) -> None:
+    wire_format.check_parts(data, pb.ModelInferRequest.DESCRIPTOR, 5_000)
+    with contextlib.suppress(DecodeError):
+        request = pb.ModelInferRequest.FromString(data)
+        tensors.uploads(open_inference_grpc._tensors(request, 256), CARD)
 
 
 def fuzz_image_text(data: bytes) -> None:
