@@ -23,6 +23,7 @@ from service.engine.embedder import Embedder
 from service.engine.lifecycle import Lifecycle
 from service.engine.placement import Placement
 from service.errors import EngineError, StartError
+from service.observability import traces
 from service.observability.metrics import Metrics
 from service.server.listeners import addresses, listen
 from service.server.workers.handle import Handle, spawn
@@ -102,6 +103,11 @@ class Supervisor:
 
     async def run(self) -> Exception | None:
         """Serve until told to stop; the failure that ended it, if there was one."""
+        if traces.metrics_wanted():
+            return StartError(
+                "OTEL_METRICS_EXPORTER=otlp needs SWIN_WORKERS=1, as each process would send its "
+                "own counts: scrape /metrics, which has them together"
+            )
         try:
             self._listeners = await listen(self._settings.hosts, self._settings.port)
         except StartError as error:

@@ -1,6 +1,8 @@
 """Spans arrive at a collector: a real service, and a server that speaks OTLP over HTTP."""
 
 import contextlib
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -12,7 +14,7 @@ import pytest
 from model_export import __version__
 from tests.support.eventually import eventually
 from tests.support.images import encode, noise
-from tests.support.process import SOON, running
+from tests.support.process import ROOT, SOON, running
 
 otlp = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
 
@@ -67,13 +69,19 @@ def collector():
 
 
 @pytest.fixture
-def traced(artifact, collector, monkeypatch):
-    """A service that sends to the collector."""
+def to_collector(collector, monkeypatch):
+    """An environment in which a service sends to the collector."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.address)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "200")
-    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "otlp")
+    return monkeypatch
+
+
+@pytest.fixture
+def traced(artifact, to_collector):
+    """A service that sends spans and metrics to the collector."""
+    to_collector.setenv("OTEL_METRICS_EXPORTER", "otlp")
     with running(model=artifact) as (_, service):
         yield service
 
@@ -109,6 +117,24 @@ def test_a_request_its_stages_and_its_run_are_spans_of_the_callers_trace(traced,
     assert root.parent_span_id.hex() == "b7ad6b7169203331"
     assert [link.span_id for link in run.links] == [root.span_id]
     assert spans["decode"].end_time_unix_nano <= spans["queue"].start_time_unix_nano
+
+
+def test_workers_send_the_same_spans(artifact, to_collector, collector):
+    with running(model=artifact, workers=2) as (_, service):
+        ask(service, encode(noise(9, 9)))
+        eventually(lambda: len({span.name for span in collector.spans}) == 5)
+    spans = {span.name: span for span in collector.spans}
+    assert set(spans) == {"POST /embed", "run", "decode", "queue", "inference"}
+    assert [link.span_id for link in spans["run"].links] == [spans["POST /embed"].span_id]
+    assert {span.trace_id.hex() for span in spans.values()} == {TRACE}
+
+
+def test_workers_refuse_to_send_metrics_that_would_contradict_each_other(artifact, to_collector):
+    to_collector.setenv("OTEL_METRICS_EXPORTER", "otlp")
+    command = [sys.executable, "-m", "service", "--model", str(artifact), "--workers", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SOON)
+    assert done.returncode == 1
+    assert "error: OTEL_METRICS_EXPORTER=otlp needs SWIN_WORKERS=1" in done.stderr
 
 
 def test_spans_say_whose_they_are_and_what_became_of_the_request(traced, collector):
