@@ -12,6 +12,7 @@ import numpy as np
 
 from model_export.catalog import Entry
 from model_export.checkpoints import buffers
+from model_export.checkpoints.classifiers import PAIR, classifiers
 from model_export.checkpoints.configuration import Configuration, beside
 from model_export.checkpoints.formats.files import Opened, open_checkpoint
 from model_export.checkpoints.formats.stored import FLOATS, Stored
@@ -24,9 +25,6 @@ from model_export.network.parameters import Checkpoint, Shapes, Tensor, shapes
 
 Sources = Mapping[str, tuple[str | None, ...]]
 """For every canonical tensor those of the file that make it."""
-
-HEADS = ("head.fc", "head", "classifier", "fc", "cls_head.fc")
-"""What a classifier is called in one dialect or another."""
 
 SOME = 8
 """How many names of a kind an error lists."""
@@ -81,7 +79,7 @@ def _checkpoint(opened: Opened, found: Recognised, entry: Entry, said: Configura
         if not name.endswith("mask_token")
         if name not in norms
     ]
-    heads, half = _classifiers(opened.tensors, found, architecture.embedding_dim)
+    heads, half = classifiers(opened.tensors, found, architecture.embedding_dim)
     wrong = _faults(found.tensors, sources, expected, [*unexpected, *found.strays])
     wrong += contradictions
     for name in (*misshapen, *half):
@@ -133,10 +131,6 @@ def _checkpoint(opened: Opened, found: Recognised, entry: Entry, said: Configura
     return Checkpoint(tensors, weights, pretrained=True, notes=told, licence=licence)
 
 
-PAIR = ("weight", "bias")
-"""What a LayerNorm and a classifier have."""
-
-
 def _faults(found: Stored, sources: Sources, expected: Shapes, unexpected: list[str]) -> list[str]:
     """What keeps the tensors of a file from being the expected ones."""
     shape_of = {
@@ -174,7 +168,7 @@ def _fits(name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
 
 
 def _has(found: Stored, name: str, shape: tuple[int, ...]) -> bool:
-    return name in found and found[name].shape == shape
+    return name in found and found[name].shape == shape and found[name].dtype in FLOATS
 
 
 def _stage_norms(found: Recognised, architecture: Architecture) -> Shapes:
@@ -231,29 +225,6 @@ def _assembled(
         tensor = tensor.reshape(*tensor.shape[:-1], -1, 2, 2)
         tensor = np.moveaxis(tensor, (-3, -2, -1), (-1, -2, -3))
     return tensor.reshape(shape)
-
-
-def _classifiers(tensors: Stored, found: Recognised, width: int) -> tuple[list[str], list[str]]:
-    """Names of linear layers that take embeddings, in the network or around it.
-
-    Returns:
-        Their names; and of those that are no whole linear layer, the tensor that keeps it from it.
-    """
-    around = found.prefix[: found.prefix.rstrip(".").rfind(".") + 1]
-    whole, half = [], []
-    for name in dict.fromkeys(s + head for s in (found.prefix, around) for head in HEADS):
-        weight, bias = (tensors.get(f"{name}.{part}") for part in PAIR)
-        if weight is None and bias is None:
-            continue
-        if weight is None or len(weight.shape) != 2 or weight.dtype not in FLOATS:
-            half.append(f"{name}.weight")
-        elif bias is None or bias.dtype not in FLOATS:
-            half.append(f"{name}.bias")
-        elif bias.shape != weight.shape[:1]:
-            half += [f"{name}.weight", f"{name}.bias"]
-        elif weight.shape[1] == width:
-            whole.append(name)
-    return whole, half
 
 
 def _check_numbers(tensors: Mapping[str, Tensor], sources: Sources, path: Path) -> None:

@@ -41,6 +41,13 @@ FILES = {
     "openmmlab": (1, layouts.openmmlab(TENSORS[1])),
     "openmmlab-v2": (2, layouts.openmmlab(TENSORS[2])),
     "detection": (1, layouts.with_stage_norms(layouts.paper(TENSORS[1]))),
+    "openmmlab-detection": (1, layouts.with_stage_norms(layouts.openmmlab(TENSORS[1]))),
+    "backbone": (
+        1,
+        layouts.with_stage_norms(
+            layouts.transformers(TENSORS[1], ""), "layernorm", "hidden_states_norms.stage{0}", 1
+        ),
+    ),
 }
 
 
@@ -62,15 +69,21 @@ def doubled(file, name):
     return file | {name: np.concatenate([file[name], file[name]])}
 
 
+def retyped(file, name):
+    return file | {name: (100 * file[name]).astype(np.int16)}
+
+
 def copied(file, name):
     start, _, end = name.rpartition(".")
     return file | {f"{start}.copy.{end}": file[name]}
 
 
+CHANGES = (removed, renamed, reshaped, retyped, copied)
+
 # A Swin V2 without buffers does not tell its windows: it has to be named.
 RECOGNISED = [kind for kind, (version, _) in FILES.items() if version == 1] + ["torchvision-v2"]
 CASES = [
-    *((kind, change, True) for kind in FILES for change in (removed, renamed, reshaped, copied)),
+    *((kind, change, True) for kind in FILES for change in CHANGES),
     *((kind, doubled, False) for kind in RECOGNISED),
     *((kind, removed, False) for kind in RECOGNISED),
 ]
