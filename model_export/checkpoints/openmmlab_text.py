@@ -24,8 +24,17 @@ def swins(text: str) -> list[dict[str, Any]]:
     for options in _dictionaries(tree):
         kind = options.pop("type", None)
         if isinstance(kind, str) and kind.rpartition(".")[2].startswith("SwinTransformer"):
-            found.append(options)
+            found.append(_with_window(options))
     return found
+
+
+def _with_window(options: dict[str, Any]) -> dict[str, Any]:
+    """The options, with mmpretrain's other way to say the window said as usual."""
+    nested = options.get("stage_cfgs")
+    window = nested.get("block_cfgs") if isinstance(nested, dict) and len(nested) == 1 else None
+    if isinstance(window, dict) and window.keys() == {"window_size"}:
+        return {name: v for name, v in options.items() if name != "stage_cfgs"} | window
+    return options
 
 
 def _dictionaries(tree: ast.AST) -> Iterator[dict[str, Any]]:

@@ -109,11 +109,12 @@ def _checkpoint(opened: Opened, found: Recognised, entry: Entry, said: Configura
         *opened.notes,
         *said.notes,
     ]
-    if found.backbone:
+    if norms:
         norm = found.dialect.parts["norm"]
+        shifted = "everywhere" if architecture.always_partition else "as for classification"
         notes.append(
             f"a backbone: the embedding takes {norm}, the LayerNorm of the last stage's feature "
-            f"map; left out {len(norms) // 2} others"
+            f"map; left out {len(norms) // 2} others; windows are shifted {shifted}"
         )
     if not architecture.final_norm:
         notes.append("a backbone without a final LayerNorm: the embedding has none either")

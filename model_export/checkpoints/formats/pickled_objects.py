@@ -60,8 +60,8 @@ class Settings(dict[Any, Any]):
         super().__init__()
 
     def __setstate__(self, state: Any) -> None:
-        if isinstance(state, dict):
-            self.update(state)
+        if isinstance(state, dict):  # names like yacs's __immutable__ are not settings
+            self.update({n: v for n, v in state.items() if not str(n).startswith("__")})
 
     def append(self, _item: Any) -> None:
         """Ignore an item."""

@@ -59,7 +59,7 @@ OPENMMLAB: Options = {
     **dict.fromkeys(
         ("patch_size", "embed_dims", "depths", "num_heads", "mlp_ratio", "qkv_bias"), CHECKED
     ),
-    "window_size": Read("of all stages or one for each"),
+    "window_size": Read("of all stages or one for each; also in `stage_cfgs`"),
     "pretrained_window_sizes": Read("V2: scale of the position bias's coordinates"),
     "in_channels": Only((3,)),
     "qk_scale": Only((None,)),

@@ -200,8 +200,11 @@ def test_settings_in_a_file_are_searched_wherever_they_lie(tmp_path, settings, r
         beside(tmp_path / "checkpoint.pth", settings)
 
 
-def test_openmmlabs_configuration_tells_the_geometry(tmp_path):
-    text = BACKBONE.format("img_size=32, window_size=[4, 4], drop_path_rate=0.2")
+@pytest.mark.parametrize(
+    "windows", ["window_size=[4, 4]", "stage_cfgs=dict(block_cfgs=dict(window_size=4))"]
+)
+def test_openmmlabs_configuration_tells_the_geometry(tmp_path, windows):
+    text = BACKBONE.format(f"img_size=32, {windows}, drop_path_rate=0.2")
     said = beside(tmp_path / "checkpoint.pth", {"meta": {"cfg": text}})
     known = said.geometry(replace(SMALL_MODEL_V2.architecture, image_size=0, windows=(0, 0)))
     assert (known.image_size, known.windows) == (32, (4, 4))

@@ -4,7 +4,9 @@ import io
 import os
 import pickle
 import struct
+import sys
 import tracemalloc
+import types
 import zipfile
 from pathlib import Path
 
@@ -329,6 +331,24 @@ def test_settings_are_kept_and_what_is_no_data_of_a_trainer_is_ignored(path):
     }
     found = torch_file.read(write(path, content, {"0": NUMBERS.tobytes()}))
     assert found.settings["arch"] == "swinv2_tiny_window8_256"
+
+
+class CfgNode(dict):
+    """As yacs makes it: items are settings, attributes are its own."""
+
+    def __init__(self, items):
+        super().__init__(items)
+        self.__dict__["__immutable__"] = True
+
+
+def test_attributes_of_a_class_of_settings_are_no_settings(monkeypatch):
+    module = types.ModuleType("yacs.config")
+    module.CfgNode = CfgNode
+    monkeypatch.setitem(sys.modules, "yacs", types.ModuleType("yacs"))
+    monkeypatch.setitem(sys.modules, "yacs.config", module)
+    monkeypatch.setattr(CfgNode, "__module__", "yacs.config")
+    written = pickle.dumps(CfgNode({"MODEL": CfgNode({"TYPE": "swin"})}), protocol=2)
+    assert load(io.BytesIO(written), lambda _: None) == {"MODEL": {"TYPE": "swin"}}
 
 
 SHORT = {"layers.0.weight": [1.0, 2.0]}
