@@ -93,7 +93,7 @@ def main() -> None:
         take(page, "duplicates.webp")
         server = Server(place / "vectors")
         try:
-            while b'"clusters"' not in server.get("api/state"):
+            while b'"map"' not in server.get("api/state"):
                 time.sleep(1)
             page = Plain(driver, server.address.rstrip("/"), place)
             page.show(WIDTH, HEIGHT)

@@ -37,7 +37,7 @@ export function colouring(collection, by) {
 function counted(values, label) {
   const counts = new Map();
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
-  const frequent = [...counts].sort((a, b) => b[1] - a[1]).slice(0, MOST).map(([value]) => value);
+  const frequent = [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0]).slice(0, MOST).map(([value]) => value);
   const place = new Map(frequent.map((value, i) => [value, i]));
   return {
     kinds: Int32Array.from(values, (value) => place.get(value) ?? -1),

@@ -1,31 +1,43 @@
 // Joins the collection, the filters and the views.
 
 import { cosine } from "../playground/cosine.js";
-import { save } from "../playground/downloads.js";
 import { listen } from "../playground/intake.js";
 import { ImageMap } from "../playground/map.js";
 import { Viewer } from "../playground/viewer.js";
 import { colouring } from "./colouring.js";
 import { answer, Collection, json } from "./images.js";
+import { Selection } from "./selection.js";
 import { tiles } from "./tiles.js";
+import { empty, Views } from "./views.js";
 
 const part = (id) => document.getElementById(id);
 const collection = new Collection();
 const viewer = new Viewer();
-const selected = new Set();
+const selection = new Selection(draw, complain);
 const map = new ImageMap(part("map"), {
   label: "Map of the images: alike ones are near each other. The view Images lists the same.",
   wheel: "always",
   onOpen: (i) => open(i, [i]),
-  onFrame: (found) => selectAll(found),
+  onFrame: (found) => selection.addAll(found),
 });
-const actions = { image: (number) => collection.image(number), selected, open, select };
+const actions = {
+  image: (number) => collection.image(number),
+  selected: selection.numbers,
+  open,
+  select: (number, on, event) => selection.set(number, on, event),
+  selectAll: (numbers) => selection.addAll(numbers),
+  redraw: draw,
+  wait: (text) => part("content").replaceChildren(empty(text)),
+  showCluster: (i) => {
+    part("cluster").value = String(i);
+    go("images");
+  },
+};
+const views = new Views(collection, viewer, actions);
 
 /** What was searched for: `{name, thumbnail, hits: [number, cosine][]}`, or null. */
 let near = null;
 let points = null;
-let threshold = 0.85;
-let lastSelected = -1;
 let opened = null;
 /** Told apart, so that what arrives late does not replace a newer view. */
 let drawing = 0;
@@ -37,7 +49,8 @@ async function start() {
   await collection.load();
   const { table } = collection;
   document.title = `${table.name} · swin-embed explore`;
-  part("about").textContent = `${table.names.length.toLocaleString("en")} images, ${table.model}`;
+  const without = table.errors.length ? `, ${table.errors.length.toLocaleString("en")} without a vector` : "";
+  part("about").textContent = `${table.vectors.toLocaleString("en")} images${without}; ${table.model}`;
   part("about").title = table.name;
   options("folder", table.folders);
   options("type", table.types);
@@ -46,15 +59,7 @@ async function start() {
   part("views").addEventListener("change", draw);
   part("far").addEventListener("click", endSearch);
   part("reset").addEventListener("click", reset);
-  part("select-shown").addEventListener("click", () => selectAll(entries().map(({ number }) => number)));
-  part("deselect").addEventListener("click", () => {
-    selected.clear();
-    drawSelection();
-    draw();
-  });
-  for (const button of document.querySelectorAll("#selection [data-form]")) {
-    button.addEventListener("click", () => exportAs(button.dataset.form));
-  }
+  part("select-shown").addEventListener("click", () => selection.addAll(entries().map(({ number }) => number)));
   listen(([file]) => searchFor(file), "Drop an image to find what is like it");
   addEventListener("keydown", key);
   if (table.vectors) points = await array("pca", Float32Array);
@@ -148,13 +153,16 @@ async function draw() {
       for (const { number } of list) mask[number] = 1;
     }
     if (points) map.show({ points, shown: mask, picture: actions.image, ...colours });
-    map.select(selected);
+    map.select(selection.numbers);
     return;
   }
-  const content = await { images: () => gallery(list), clusters, apart, duplicates, errors }[view](mask).catch((error) => [
-    Object.assign(document.createElement("p"), { className: "empty", textContent: error.message }),
-  ]);
+  const content = await shownIn(view, mask, list).catch((error) => [empty(error.message)]);
   if (mine === drawing) part("content").replaceChildren(...content);
+}
+
+/** The elements of a view; what it shows may have to be asked for first. */
+async function shownIn(view, mask, list) {
+  return view === "images" ? views.images(list) : views[view](mask);
 }
 
 function currentView() {
@@ -176,103 +184,6 @@ function colour() {
   return { colours: { kinds, palette }, legend };
 }
 
-async function gallery(list) {
-  return list.length ? [tiles(list, actions)] : [empty("No image is left by the filters.")];
-}
-
-async function clusters(mask) {
-  const found = await json("api/clusters");
-  return found.map(({ count, typical, odd }, i) => {
-    const row = document.createElement("section");
-    row.className = "row";
-    const heading = document.createElement("div");
-    heading.className = "heading";
-    const show = Object.assign(document.createElement("button"), { type: "button", className: "small", textContent: "Show all" });
-    show.addEventListener("click", () => {
-      part("cluster").value = String(i);
-      go("images");
-    });
-    heading.append(title(`Cluster ${i + 1}`, `${count.toLocaleString("en")} images`), show);
-    row.append(heading, labelled("Most typical", typical), labelled("Oddest", odd));
-    return row;
-  });
-}
-
-function labelled(text, numbers) {
-  const box = document.createElement("div");
-  box.append(Object.assign(document.createElement("p"), { textContent: numbers.length ? text : "" }),
-    tiles(numbers.map((number) => ({ number })), actions));
-  return box;
-}
-
-async function apart(mask) {
-  const [numbers, likeness] = await json("api/apart");
-  const list = numbers.map((number, i) => ({ number, value: likeness[i] })).filter(({ number }) => mask[number]);
-  const about = Object.assign(document.createElement("p"), {
-    className: "muted",
-    textContent: "Least like their nearest neighbours first; the number is the mean cosine to those.",
-  });
-  return [about, tiles(list, actions)];
-}
-
-async function duplicates(mask) {
-  part("content").replaceChildren(empty("Comparing all pairs…"));
-  const groups = await json(`api/duplicates?threshold=${threshold}`);
-  const shown = groups.filter(({ keep, copies }) => mask[keep] || copies.some(([number]) => mask[number]));
-  const tools = document.createElement("div");
-  tools.className = "tools";
-  const label = document.createElement("label");
-  const field = Object.assign(document.createElement("input"), { type: "number", min: 0.5, max: 1, step: 0.01, value: threshold });
-  field.id = "threshold";
-  field.addEventListener("change", () => {
-    threshold = Math.min(1, Math.max(0.5, Number(field.value) || 0.85));
-    draw();
-  });
-  label.append("From a cosine of ", field);
-  const redundant = Object.assign(document.createElement("button"), { type: "button", className: "small", textContent: "Select all copies" });
-  redundant.addEventListener("click", () => selectAll(shown.flatMap(({ copies }) => copies.map(([number]) => number))));
-  const count = shown.reduce((sum, { copies }) => sum + copies.length, 0);
-  tools.append(label, redundant, `${count} copies in ${shown.length} groups; framed is what to keep`);
-  const rows = shown.slice(0, 300).flatMap(({ keep, copies, spare }) => {
-    const head = title(collection.image(keep).name, `${copies.length} ${copies.length === 1 ? "copy" : "copies"}${spare ? `, ${(spare / 1e6).toFixed(1)} MB` : ""}`);
-    const compare = (number) => viewer.show([collection.image(keep), collection.image(number)], {
-      line: `${cosine(copies.find(([n]) => n === number)[1], 4)} cosine similarity`,
-    });
-    const list = tiles([
-      { number: keep, label: "keep", mark: "keep" },
-      ...copies.map(([number, value, exact]) => ({ number, value, label: exact ? "exact" : undefined })),
-    ], { ...actions, open: (number, order) => (number === keep ? open(number, order) : compare(number)) });
-    return [head, list];
-  });
-  const note = shown.length > 300 ? [empty(`The 300 groups that take the most are shown, of ${shown.length}.`)] : [];
-  return shown.length ? [tools, ...rows, ...note] : [tools, empty("No duplicates.")];
-}
-
-async function errors() {
-  const { table, missing } = collection;
-  const list = document.createElement("ul");
-  list.className = "errors";
-  const line = (number, words) => {
-    const item = document.createElement("li");
-    item.append(Object.assign(document.createElement("b"), { textContent: collection.image(number).path }),
-      Object.assign(document.createElement("span"), { textContent: words }));
-    list.append(item);
-  };
-  table.errors.forEach((error, i) => line(table.vectors + i, error));
-  for (const number of missing) line(number, "the file is not there any more");
-  return list.children.length ? [list] : [empty("Every image has a vector, and every file is there.")];
-}
-
-function title(text, small) {
-  const head = document.createElement("h3");
-  head.append(text, Object.assign(document.createElement("small"), { textContent: small }));
-  return head;
-}
-
-function empty(text) {
-  return Object.assign(document.createElement("p"), { className: "empty", textContent: text });
-}
-
 /** An image large, with what is known of it and what is like it. */
 async function open(number, order) {
   const image = collection.image(number);
@@ -287,10 +198,10 @@ async function open(number, order) {
   buttons.className = "buttons small";
   const more = Object.assign(document.createElement("button"), { type: "button", className: "like", textContent: "More like this" });
   more.addEventListener("click", () => moreLike(number));
-  const choose = Object.assign(document.createElement("button"), { type: "button", textContent: selected.has(number) ? "Deselect" : "Select" });
+  const choose = Object.assign(document.createElement("button"), { type: "button", textContent: selection.numbers.has(number) ? "Deselect" : "Select" });
   choose.addEventListener("click", () => {
-    select(number, !selected.has(number));
-    choose.textContent = selected.has(number) ? "Deselect" : "Select";
+    selection.set(number, !selection.numbers.has(number));
+    choose.textContent = selection.numbers.has(number) ? "Deselect" : "Select";
     draw();
   });
   buttons.append(more, choose);
@@ -350,40 +261,6 @@ function reset() {
 function go(view) {
   document.querySelector(`#views [value=${view}]`).checked = true;
   draw();
-}
-
-function select(number, on, event) {
-  const images = [...document.querySelectorAll("#content .tile")].map(({ dataset }) => Number(dataset.number));
-  if (event?.shiftKey && images.includes(lastSelected)) {
-    const [from, to] = [images.indexOf(lastSelected), images.indexOf(number)].sort((a, b) => a - b);
-    for (const between of images.slice(from, to + 1)) selected.add(between);
-    draw();
-  } else if (on) selected.add(number);
-  else selected.delete(number);
-  lastSelected = number;
-  drawSelection();
-}
-
-function selectAll(numbers) {
-  for (const number of numbers) selected.add(number);
-  drawSelection();
-  draw();
-}
-
-function drawSelection() {
-  part("selection").hidden = selected.size === 0;
-  part("selected").textContent = `${selected.size.toLocaleString("en")} selected`;
-}
-
-async function exportAs(form) {
-  const images = [...selected].sort((a, b) => a - b);
-  const headers = { "Content-Type": "application/json" };
-  try {
-    const found = await answer("api/selection", { method: "POST", headers, body: JSON.stringify({ form, images }) });
-    save(`selection.${form === "paths" ? "txt" : form}`, await found.blob(), found.headers.get("Content-Type"));
-  } catch (error) {
-    complain(error.message);
-  }
 }
 
 function complain(text) {
