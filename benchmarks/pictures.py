@@ -48,9 +48,12 @@ def cut(folder: Path) -> list[Path]:
 
 
 def take(page: Page, name: str) -> None:
-    """Write what the browser shows."""
-    time.sleep(2)  # thumbnails fade in from the network
-    shown = Image.open(io.BytesIO(page.driver.get_screenshot_as_png())).convert("RGB")
+    """Write what the browser shows, once that does not change any more."""
+    before = b""
+    while (seen := page.driver.get_screenshot_as_png()) != before:
+        before = seen
+        time.sleep(4)  # images that are still on their way come within this
+    shown = Image.open(io.BytesIO(seen)).convert("RGB")
     shown.save(DOCS / name, quality=78, method=6)
     print(f"docs/{name}: {(DOCS / name).stat().st_size / 1e3:.0f} kB")
 
@@ -93,7 +96,7 @@ def main() -> None:
         take(page, "duplicates.webp")
         server = Server(place / "vectors")
         try:
-            while b'"map"' not in server.get("api/state"):
+            while b'"running": true' in server.get("api/state"):
                 time.sleep(1)
             page = Plain(driver, server.address.rstrip("/"), place)
             page.show(WIDTH, HEIGHT)
