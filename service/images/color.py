@@ -182,9 +182,9 @@ def _numbered(code: bytes) -> Coding | None:
 
 def _with_gamma(gamma: bytes, chromaticities: bytes) -> Coding | None:
     """By PNG's own chunks (PNG, 11.3.2.1 and 11.3.2.2); without the second, sRGB's primaries."""
-    exponent = int.from_bytes(gamma) / 100_000
-    if len(gamma) != 4 or not 0.1 <= exponent <= 10:
+    if len(gamma) != 4 or not 10_000 <= int.from_bytes(gamma) <= 1_000_000:
         return None
+    exponent = int.from_bytes(gamma) / 100_000
     linear = (np.arange(256) / 255) ** (1 / exponent)
     if len(chromaticities) != 32:
         # 1 / 2.2 alone is how older files say sRGB.

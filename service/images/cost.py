@@ -30,14 +30,20 @@ class Price(NamedTuple):
 PRICES = {
     "jpeg": Price(8.5, 12e-9, 10e-9),
     "progressive jpeg": Price(12.5, 42e-9, 10e-9),
+    "arithmetic jpeg": Price(12.5, 60e-9, 150e-9),
+    "jpeg without end": Price(17, 84e-9, 100e-9),  # decoded twice, whatever its coding
     "png": Price(15, 19e-9, 10e-9),
     "webp": Price(23, 34e-9, 20e-9),
     "gif": Price(9.5, 18e-9, 6e-9),
     "bmp": Price(9.5, 10e-9, 2e-9),
-    "tiff": Price(15, 25e-9, 6e-9),
+    "tiff": Price(23, 50e-9, 6e-9),
+    "deep tiff": Price(60, 150e-9, 6e-9),
     "heif": Price(19, 35e-9, 200e-9),  # AVIF too
 }
-DEAREST = Price(*map(max, zip(*PRICES.values(), strict=True)))
+DEAREST = Price(
+    *map(max, zip(*(price for name, price in PRICES.items() if name != "deep tiff"), strict=True))
+)
+"""Of the largest image there may be; a deep TIFF may not have as many pixels, but as many bytes."""
 
 
 class Estimate(NamedTuple):

@@ -63,6 +63,12 @@ OTHERS = {
     b"\0\0\0\x0cJXL ": "JPEG XL",
     b"\0\0\0\x0cjP  ": "JPEG 2000",
     b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"II\xbc": "JPEG XR",
+    b"icns": "an icon of macOS",
+    b"DDS ": "DDS",
+    b"v/1\x01": "OpenEXR",
+    b"#?RADIANCE": "Radiance HDR",
+    b"%!PS": "PostScript",
     b"qoif": "QOI",
     b"PK\x03\x04": "a ZIP archive",
     b"\x1f\x8b": "a gzip file",
@@ -82,5 +88,7 @@ def unknown(data: bytes) -> str:
     """The error message for data in none of the formats."""
     head = data[:SIGNATURE_BYTES].lstrip()
     other = next((name for start, name in OTHERS.items() if head.startswith(start)), None)
+    if data[4:8] == b"ftyp":
+        other = "a video, or an image of another kind in such a file"
     it_is = f"; it is {other}" if other else ""
     return f"the data is not an image in a known format ({', '.join(NAMES)}){it_is}"

@@ -22,6 +22,8 @@ MAX_BOX_BYTES = 256 * 1024
 
 
 START_OF_SCAN = 0xDA
+END_OF_IMAGE = b"\xff\xd9"
+CODINGS = {0xC0: "jpeg", 0xC1: "jpeg", 0xC9: "arithmetic jpeg", 0xCA: "arithmetic jpeg"}
 NO_FRAME = {0xC4, 0xC8, 0xCC}
 # ITU-T T.81, table B.1: what starts a frame, and the tables and metadata before it.
 MARKER = re.compile(rb"\xff([\xc0-\xcf\xda-\xfe])")
@@ -58,10 +60,13 @@ def jpeg(data: bytes) -> Header | None:
             return None
         marker, at = found[1][0], found.end()
         if marker == START_OF_SCAN:
-            return max(frames, key=lambda one: one.width * one.height, default=None)
+            largest = max(frames, key=lambda one: one.width * one.height, default=None)
+            if largest and data.rfind(END_OF_IMAGE, at) < 0:
+                return largest._replace(format="jpeg without end")
+            return largest
         if 0xC0 <= marker <= 0xCF and marker not in NO_FRAME:
             height, width = struct.unpack_from(">HH", data, at + 3)
-            form = "jpeg" if marker in {0xC0, 0xC1} else "progressive jpeg"
+            form = CODINGS.get(marker, "progressive jpeg")
             frames.append(Header(form, width, height))
         at += max(2, int.from_bytes(data[at : at + 2]))
     return None
@@ -109,19 +114,29 @@ def bmp(data: bytes, at: int = 0) -> Header:
 
 
 def tiff(data: bytes) -> Header | None:
-    """Of the first directory; TIFF 6.0, section 2; BigTIFF has wider numbers."""
+    """Of the first directory; TIFF 6.0, section 2; BigTIFF has wider numbers.
+
+    It is deep where the samples of a pixel have more than 8 bytes.
+    """
     order, big = "<" if data[:1] == b"I" else ">", 0x2B in data[2:4]
     first, length, entry = ("8xQ", "Q", "HHQ8s") if big else ("4xI", "H", "HHI4s")
     (at,) = struct.unpack_from(order + first, data)
     (entries,) = struct.unpack_from(order + length, data, at)
     at += struct.calcsize(order + length)
-    sides = {}
+    said = {258: 1, 277: 1}  # bits a sample, samples
     for number in range(min(entries, MAX_PARTS)):
         offset = at + number * struct.calcsize(order + entry)
-        tag, kind, _, value = struct.unpack_from(order + entry, data, offset)
-        if tag in {256, 257}:
-            (sides[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), value)
-    return Header("tiff", sides[256], sides[257]) if len(sides) == 2 else None
+        tag, kind, count, value = struct.unpack_from(order + entry, data, offset)
+        if tag in {256, 257, 258, 277}:
+            form = order + ("H" if kind == 3 else "I")
+            if count * struct.calcsize(form) > len(value):  # it stands elsewhere
+                (elsewhere,) = struct.unpack_from(order + first[2:], value)
+                value = data[elsewhere : elsewhere + 4]
+            (said[tag],) = struct.unpack_from(form, value)
+    if 256 not in said or 257 not in said:
+        return None
+    deep = said[258] * said[277] > 8 * 8
+    return Header("deep tiff" if deep else "tiff", said[256], said[257])
 
 
 def heif(data: bytes) -> Header | None:
@@ -152,4 +167,4 @@ def ico(data: bytes) -> Header | None:
     for entry in range(min(count, MAX_PARTS)):
         (at,) = struct.unpack_from("<I", data, 6 + 16 * entry + 12)
         images.append(png(data, at) if data[at + 1 : at + 4] == b"PNG" else bmp(data, at - 14))
-    return max(images, key=lambda one: one.pixels, default=None)
+    return max(images, key=lambda one: one.width * one.height, default=None)

@@ -53,9 +53,12 @@ def open_image(data: bytes, max_pixels: int) -> Image.Image:
     """
     header = read_header(data, FILE_HEADER)
     limits.check_size(header.width, abs(header.height), max_pixels)
-    # Pillow fails where run lengths end early, and leaves out the transparency of 16 bits.
-    if RUN_LENGTHS.get(header.compression) == header.bits or (
-        header.bits == 16 and any(header.masks[3:])
+    # Pillow fails where run lengths end early or more colours are said than there may be, and
+    # leaves out the transparency of 16 bits.
+    if (
+        RUN_LENGTHS.get(header.compression) == header.bits
+        or (header.bits == 16 and any(header.masks[3:]))
+        or header.colors > 256
     ):
         return Image.fromarray(_decode(data, header))
     try:

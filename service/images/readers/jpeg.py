@@ -19,13 +19,16 @@ END = b"\xff\xd9"
 
 MAX_SCANS = limits.MAX_SCANS
 
+MAX_SEGMENT_BYTES = 1 << 16
+
 MAX_SEGMENTS = 10_000
 """Tables, metadata and scans."""
 
 SEQUENTIAL = {0xC0, 0xC1, 0xC9}
 ARITHMETIC = {0xC9, 0xCA}
-FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+FRAMES = {0xF7, *range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 VARIANTS = {
+    0xF7: "is JPEG-LS",
     0xC3: "is lossless",
     **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "is hierarchical"),
     0xCB: "is lossless, in arithmetic coding",
@@ -34,8 +37,11 @@ VARIANTS = {
 
 EXIF, PROFILE = b"Exif\0\0", b"ICC_PROFILE\0"
 APP1, APP2 = 0xE1, 0xE2
-METADATA = {0xFE, *range(0xE1, 0xF0)} - {0xEE}
-"""Comments and application data, without those of JFIF and Adobe, which say what colours mean."""
+COLOURS = {0xE0: 16, 0xEE: 14}
+"""Application data of JFIF and Adobe say what colours mean, if they are at least as long."""
+
+METADATA = {0xFE, *range(0xE0, 0xF0)}
+"""Comments and application data."""
 
 FILLERS = b"\0" * 64 + END, b"\0" + b"\x5a" * 63 + END
 """Stand for the end of a file that has none: where rows are missing they give different pixels."""
@@ -67,10 +73,13 @@ def open_image(data: bytes, max_pixels: int) -> ImageFile:
     head = _walk(data)
     if head.frame in VARIANTS:
         raise InvalidImage(f"the JPEG {VARIANTS[head.frame]}, a variant that is not read")
-    image = _Jpeg(limits.MeteredFile(b"".join(head.pieces)))
+    stream = b"".join(head.pieces)
+    image = _Jpeg(limits.MeteredFile(stream if END in stream else stream + FILLERS[0]))
+    if END not in stream:
+        image.unended = stream
     limits.check_size(*image.size, max_pixels)
     if head.frame in ARITHMETIC:
-        image.decodermaxblock = len(data)  # libjpeg cannot wait for more of it
+        image.decodermaxblock = len(data) + len(FILLERS[0])  # libjpeg cannot wait for more of it
     image.info["orientation"] = exif.orientation(head.exif)
     if head.profile:
         image.info["icc_profile"] = head.profile
@@ -78,29 +87,25 @@ def open_image(data: bytes, max_pixels: int) -> ImageFile:
 
 
 class _Jpeg(JpegImageFile):
-    """A JPEG that may lack its end marker, if all of its rows are there."""
+    """A JPEG that may lack its end marker, if all of its rows are there.
 
-    filler = FILLERS[0]
-    ended = False
+    Attributes:
+        unended: what there is of one that has none.
+    """
 
-    def load_read(self, read_bytes: int) -> bytes:
-        found = super().load_read(read_bytes)
-        if not found and not self.ended:
-            self.ended = True
-            return self.filler
-        return found
+    unended = b""
 
     def load(self) -> Any:  # noqa: ANN401 - Pillow's own
         if not self.tile:
             return super().load()
-        file, tile, config = self.fp, self.tile, self.decoderconfig
+        tile, config = self.tile, self.decoderconfig
         loaded = super().load()
-        if self.ended and isinstance(file, limits.MeteredFile):
-            other = _Jpeg(limits.MeteredFile(file.getvalue()))
-            other.filler = FILLERS[1]
+        if self.unended:
+            other = _Jpeg(limits.MeteredFile(self.unended + FILLERS[1]))
             other._size, other._mode = self.size, self.mode
             other.tile, other.decoderconfig = tile, config
-            JpegImageFile.load(other)
+            other.decodermaxblock = self.decodermaxblock
+            other.load()
             if ImageChops.difference(self, other).getbbox():
                 raise InvalidImage("the JPEG is cut off: its last rows are missing")
         return loaded
@@ -128,7 +133,7 @@ def _walk(data: bytes) -> Head:
         if marker == START_OF_IMAGE:
             continue
         end = at + max(2, int.from_bytes(data[at : at + 2]))
-        if marker in METADATA and not scans:
+        if marker in METADATA and not scans and end - at < COLOURS.get(marker, MAX_SEGMENT_BYTES):
             pieces.append(view[copied : found.start()])
             copied = end
             body = view[at + 2 : end]

@@ -16,6 +16,9 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 WITH_PALETTE = {3}
 """Colour types whose pixels are places in a palette; to others one is a suggestion."""
 
+TRANSPARENT_BYTES = {0: 2, 2: 6}
+"""Of the colour that is transparent, by colour type; others have transparency of their own."""
+
 ONCE = {b"IHDR", b"PLTE", b"tRNS"}
 NOTES = {b"eXIf", b"iCCP", b"cICP", b"sRGB", b"gAMA", b"cHRM"}
 
@@ -64,6 +67,8 @@ def _split(data: bytes) -> tuple[bytes, dict[bytes, bytes]]:
             notes[kind] = bytes(body)
     if b"IHDR" not in seen or not pixels:
         raise InvalidImage("the PNG is damaged: it ends before its pixels")
+    if head[1][17] in WITH_PALETTE and b"PLTE" not in seen:
+        raise InvalidImage("the PNG is damaged: it has no palette")
     size = sum(map(len, pixels)).to_bytes(4)
     end = b"\0\0\0\0IEND\xaeB`\x82"
     # Pillow does not look at the checksum of pixels; zlib has its own.
@@ -91,7 +96,12 @@ def _is_needed(kind: bytes, whole: memoryview, head: list[bytes | memoryview]) -
         return True
     if len(head) < 2:
         raise InvalidImage("the PNG is damaged: it does not begin with its header")
-    return _is_sound(whole) if kind == b"tRNS" else head[1][17] in WITH_PALETTE
+    color, size = head[1][17], len(whole) - 12
+    if kind == b"PLTE":
+        return color in WITH_PALETTE
+    if color in WITH_PALETTE:  # an entry each at most, so the palette comes first
+        return _is_sound(whole) and len(head) > 2 and 0 < size <= (len(head[2]) - 12) // 3
+    return _is_sound(whole) and size == TRANSPARENT_BYTES.get(color)
 
 
 def _is_sound(whole: memoryview) -> bool:

@@ -1,18 +1,15 @@
-"""TIFF: levels of any range become those of 8 bits; it turns as its own tag says, not its XMP."""
+"""TIFF: the decoder is handed the tags that pixels need; its own tag turns it, and not its XMP."""
 
-import io
 import math
 import struct
 from collections.abc import Mapping
-from typing import Any, cast
 
-import numpy as np
 from PIL import Image
-from PIL.ImageFile import ImageFile
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from service.errors import ImageTooLarge, InvalidImage
-from service.images import geometry, levels, limits
+from service.images import geometry, limits
+from service.images.readers import tiff_samples
 from service.images.readers.exif import ORIENTATION_TAG
 
 HEADS = {
@@ -24,16 +21,13 @@ HEADS = {
 
 WIDTH, HEIGHT, TILE_WIDTH, TILE_HEIGHT = 256, 257, 322, 323
 BITS, COMPRESSION, PHOTOMETRIC, SAMPLES = 258, 259, 262, 277
-FORMAT, SMALLEST, LARGEST = 339, 340, 341
+FORMAT, PROFILE_TAG = 339, 34675
 OFFSETS = 273, 324
 LENGTHS = 279, 325
 """Of strips and tiles, in bytes."""
 
-SIGNED = 2
-"""A `FORMAT`."""
-
-WHITE_IS_ZERO = 0
-"""A `PHOTOMETRIC`."""
+WEBP = 50001
+"""A `COMPRESSION` that Pillow's libtiff is built without."""
 
 VARIANT = {
     "compression": COMPRESSION,
@@ -42,12 +36,16 @@ VARIANT = {
     "sample format": FORMAT,
 }
 
+ABOUT_PIXELS = {ORIENTATION_TAG, PROFILE_TAG}
+"""How to show pixels, which can be had without."""
+
 PIXEL_TAGS = {
     *(WIDTH, HEIGHT, TILE_WIDTH, TILE_HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, FORMAT),
     *(OFFSETS + LENGTHS),
     *(254, 255, 263, 266, 278, 284, 292, 293, 317, 320, 330, 332, 334, 338, 347),
     *range(512, 522),
-    *(529, 530, 531, 532),
+    *(340, 341, 529, 530, 531, 532),
+    *ABOUT_PIXELS,
 }
 """What pixels are read by. Of a tag that comes twice Pillow takes the last, libtiff the first."""
 
@@ -57,25 +55,36 @@ MAX_PARTS = 100_000
 SHARED_BYTES = 16 * 1024 * 1024
 """Parts may be the same bytes, as empty tiles are: as many more than the file has."""
 
-BLACK_IN_12_BITS = 15
-"""The highest byte of 16-bit samples that are in the lowest 12 bits."""
 
-SWAPPED = {"L": "B", "B": "L", "N": "B"}
-"""The order of bytes that gives the lower ones of 16-bit samples, by that for the higher."""
-
-
-def open_image(data: bytes, max_pixels: int) -> ImageFile:
-    """Open a TIFF by its first directory.
+def open_image(data: bytes, max_pixels: int) -> Image.Image:
+    """Open a TIFF by its first directory; what Pillow does not read rightly is decoded at once.
 
     Raises:
         InvalidImage: it is damaged, in too many parts, or a variant that is not read.
         ImageTooLarge: more than `max_pixels`, in its tiles too.
     """
-    _check_directory(data)
-    image = _Tiff(limits.MeteredFile(data))
-    limits.check_size(*image.size, max_pixels)
-    _check_parts(image.tag_v2, len(data), max_pixels)
-    return image
+    order, is_big = HEADS[data[:4]]
+    file = limits.MeteredFile(_with_pixel_tags(data))
+    tags = ImageFileDirectory_v2(file.read(16 if is_big else 8))
+    file.seek(tags.next)
+    tags.load(file)
+    width, height = tags.get(WIDTH), tags.get(HEIGHT)
+    if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
+        raise InvalidImage("the TIFF is damaged: it has no size")
+    limits.check_size(width, height, max_pixels)
+    _check_parts(tags, len(data), max_pixels)
+    if tags.get(COMPRESSION) == WEBP:
+        raise InvalidImage("the TIFF is compressed as WebP, a variant that is not read")
+    if not tiff_samples.accept(tags):
+        file.seek(0)
+        return _Tiff(file)
+    del file  # as large as the data
+    image = tiff_samples.read(data, tags, order, max_pixels)
+    turn = geometry.TURNS.get(tags.get(ORIENTATION_TAG, 1), geometry.TURNS[1])
+    upright = image if turn.transpose is None else image.transpose(turn.transpose)
+    if profile := tags.get(PROFILE_TAG):
+        upright.info["icc_profile"] = profile
+    return upright
 
 
 class _Tiff(TiffImageFile):
@@ -90,77 +99,26 @@ class _Tiff(TiffImageFile):
             )
             raise InvalidImage(f"the TIFF is a variant that is not read: {said}") from error
 
-    def load(self) -> Any:  # noqa: ANN401 - Pillow's own
-        if not self.tile:
-            return super().load()
-        file, tile = cast("io.BytesIO", self.fp), self.tile
-        loaded = super().load()
-        bits: tuple[int, ...] = self.tag_v2.get(BITS, (1,))
-        if self.mode in {"F", "I"} or self.mode.startswith("I;16"):
-            self._scale_grey()
-        elif max(bits) == 16 and self._is_dark():
-            self._scale_colour(file, tile)
-        return Image.Image.load(self) if self.mode == "L" else loaded
-
     def load_end(self) -> None:
         turn = geometry.TURNS.get(self.tag_v2.get(ORIENTATION_TAG, 1), geometry.TURNS[1])
         if turn.transpose is not None:
             self.im = self.im.transpose(turn.transpose)
             self._size = self.im.size
 
-    def _scale_grey(self) -> None:
-        """Grey of more than 8 bits to 8, but for 16 bits that are all used: `rgb` does those."""
-        grey: levels.Levels = np.asarray(self)
-        if self.mode == "I" and _first(self.tag_v2.get(FORMAT)) != SIGNED:
-            grey = grey.view(np.uint32)
-        scale = self._said() or levels.found(grey)
-        inverted = self.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO
-        if self.mode.startswith("I;16") and scale == levels.FULL_16_BITS and not inverted:
-            return
-        eight = levels.to_eight_bits(grey, scale)
-        self.im = Image.fromarray(255 - eight if inverted else eight).im
-        self._mode = "L"
 
-    def _said(self) -> levels.Range | None:
-        """The range that the file says its levels have."""
-        black, white = (_first(self.tag_v2.get(tag)) for tag in (SMALLEST, LARGEST))
-        if white is None or not math.isfinite(white) or not (black or 0) < white:
-            return None
-        return levels.Range(black or 0, white)
+def _with_pixel_tags(data: bytes) -> bytes:
+    """The file with a first directory that has the tags which pixels need, and is the only one.
 
-    def _is_dark(self) -> bool:
-        """Whether no sample has any of the highest 4 of its 16 bits."""
-        return int(np.asarray(self)[..., :3].max()) <= BLACK_IN_12_BITS
+    TIFF 6.0, section 2; BigTIFF has wider numbers.
 
-    def _scale_colour(self, file: io.BytesIO, tile: list[Any]) -> None:
-        """Samples of 16 bits that use the lowest 12, of which Pillow kept the highest 8.
-
-        Reading them in the other byte order gives the lowest 8.
-        """
-        lower = _Tiff(limits.MeteredFile(file.getvalue()))
-        lower.tile = [
-            part._replace(args=(part.args[0][:-1] + SWAPPED[part.args[0][-1]], *part.args[1:]))
-            for part in tile
-        ]
-        TiffImageFile.load(lower)
-        samples = np.asarray(self).astype(np.uint16) << 8 | np.asarray(lower)  # [h, w, n]
-        colour = samples[..., : 4 if self.mode == "CMYK" else 3]
-        scale = self._said() or levels.found(colour)
-        eight = np.asarray(self).copy()
-        eight[..., : colour.shape[2]] = levels.to_eight_bits(colour, scale)
-        self.im = Image.fromarray(eight, self.mode).im
-
-
-def _first(value: object) -> Any:  # noqa: ANN401 - a number of any kind
-    return value[0] if isinstance(value, tuple) and value else value
-
-
-def _check_directory(data: bytes) -> None:
-    """Look at the first directory; TIFF 6.0, section 2; BigTIFF has wider numbers."""
-    order, big = HEADS[data[:4]]
-    first, length, entry = ("8xQ", "Q", "HHQQ") if big else ("4xI", "H", "HHII")
+    Raises:
+        InvalidImage: it is damaged, or in too many parts.
+    """
+    order, is_big = HEADS[data[:4]]
+    first, length, entry = ("Q", "Q", "HHQQ") if is_big else ("I", "H", "HHII")
+    head = 8 if is_big else 4
     try:
-        (at,) = struct.unpack_from(order + first, data)
+        (at,) = struct.unpack_from(order + first, data, head)
         (entries,) = struct.unpack_from(order + length, data, at)
         at += struct.calcsize(order + length)
     except (OverflowError, struct.error):
@@ -169,13 +127,24 @@ def _check_directory(data: bytes) -> None:
     size = struct.calcsize(order + entry)
     there = min(entries, max(0, len(data) - at) // size)
     counts: dict[int, int] = {}
-    for tag, _, count, _ in struct.iter_unpack(order + entry, data[at : at + there * size]):
-        if tag in counts and tag in PIXEL_TAGS:
+    kept: list[bytes] = []
+    for start in range(at, at + there * size, size):
+        tag, _, count, _ = struct.unpack_from(order + entry, data, start)
+        if tag not in PIXEL_TAGS:
+            continue
+        if tag in counts and tag in ABOUT_PIXELS:
+            continue  # the first counts
+        if tag in counts:
             raise InvalidImage(f"the TIFF has tag {tag} twice: two pictures in one")
         counts[tag] = count
+        kept.append(data[start : start + size])
     parts = max(counts.get(tag, 0) for tag in OFFSETS + LENGTHS)
     if parts > MAX_PARTS:
         raise InvalidImage(f"the TIFF is in {parts} parts, more than {MAX_PARTS}")
+    begins = struct.pack(order + first, len(data))
+    rest = memoryview(data)[head + len(begins) :]
+    directory = struct.pack(order + length, len(kept)) + b"".join(kept)
+    return b"".join([data[:head], begins, rest, directory, bytes(len(begins))])
 
 
 def _check_parts(tags: Mapping[int, object], size: int, max_pixels: int) -> None:

@@ -1,6 +1,9 @@
+import io
 import struct
 
+import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from model_export.model_card import Preprocessing
@@ -25,6 +28,12 @@ def icon(image: bytes) -> bytes:
     return struct.pack("<HHHBBBBHHII", 0, 1, 1, 0, 0, 0, 0, 1, 32, len(image), 22) + image
 
 
+def deep(width: int, height: int, kind: type) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.zeros((height, width, 3), kind), photometric="rgb")
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("format_", "file"),
     [
@@ -38,6 +47,9 @@ def icon(image: bytes) -> bytes:
         ("bmp", grey(WIDTH, HEIGHT, "BMP")),
         ("tiff", grey(WIDTH, HEIGHT, "TIFF")),
         ("tiff", grey(WIDTH, HEIGHT, "TIFF", big_tiff=True)),
+        ("jpeg without end", grey(WIDTH, HEIGHT, "JPEG")[:-2]),
+        ("deep tiff", deep(WIDTH, HEIGHT, np.float64)),
+        ("tiff", deep(WIDTH, HEIGHT, np.uint16)),
         ("heif", grey(WIDTH, HEIGHT, "AVIF")),
         ("png", icon(grey(WIDTH, HEIGHT, "PNG"))),
         ("bmp", icon(grey(WIDTH, HEIGHT, "BMP")[14:])),

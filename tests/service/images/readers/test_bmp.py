@@ -11,7 +11,7 @@ from tests.service.images.test_preprocess import (
     largest_difference,
     resize_then_crop,
 )
-from tests.support.images import photos
+from tests.support.images import encode, photos
 
 PHOTO = photos()["chelsea"].resize((60, 44))
 LEVELS = np.asarray(PHOTO)
@@ -118,3 +118,10 @@ def test_what_is_cut_off_or_too_large_is_refused():
         preprocess(data, SWIN_224, 1000)
     with pytest.raises(InvalidImage, match="its header"):
         embeddable(b"BM" + bytes(12))
+
+
+def test_more_colours_than_there_can_be_are_as_many_as_there_can_be():
+    data = bytearray(encode(photos()["chelsea"].resize((40, 30)).quantize(256), "BMP"))
+    whole = embeddable(bytes(data))
+    data[46:50] = (1000).to_bytes(4, "little")
+    assert np.array_equal(embeddable(bytes(data)), whole)

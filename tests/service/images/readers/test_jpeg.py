@@ -37,7 +37,8 @@ def with_frame(marker: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("marker", "said"), [(0xC3, "lossless"), (0xC5, "hierarchical"), (0xCB, "arithmetic")]
+    ("marker", "said"),
+    [(0xC3, "lossless"), (0xC5, "hierarchical"), (0xCB, "arithmetic"), (0xF7, "JPEG-LS")],
 )
 def test_a_variant_that_is_not_read_is_named(marker, said):
     with pytest.raises(InvalidImage, match=f"JPEG is .*{said}"):
@@ -82,3 +83,9 @@ ARITHMETIC = base64.b64decode(
 def test_arithmetic_coding_is_read():
     data = encode(photos()["chelsea"].resize((24, 16)), "JPEG", quality=50)
     assert largest_difference(embeddable(ARITHMETIC), embeddable(data)) <= 2
+
+
+def test_one_in_arithmetic_coding_may_lack_its_end_but_no_row():
+    assert np.array_equal(embeddable(ARITHMETIC[:-2]), embeddable(ARITHMETIC))
+    with pytest.raises(InvalidImage, match="cut off"):
+        embeddable(ARITHMETIC[:-20])

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from service.errors import InvalidImage
+from service.images.preprocess import thumbnail
 from tests.hostile.corpus import chunk
 from tests.service.images.test_preprocess import embeddable
 from tests.support.images import encode, noise
@@ -107,3 +109,51 @@ def test_xmp_alone_turns_nothing(form, said):
     else:
         given = {"tiffinfo": {700: xmp}} if form == "TIFF" else {"xmp": xmp}
     assert np.array_equal(embeddable(encode(PHOTO, form, **given)), embeddable(encode(PHOTO, form)))
+
+
+@pytest.mark.parametrize("body", [b"JFIF\0", b"JFIF\0\1\1", b"Adobe", b"Adobe\0\x64\0\0"])
+def test_segments_of_jfif_and_adobe_that_are_too_short_are_left_out(body):
+    data = encode(PHOTO, "JPEG")
+    marker = b"\xff\xe0" if body.startswith(b"JFIF") else b"\xff\xee"
+    segment = marker + struct.pack(">H", len(body) + 2) + body
+    assert np.array_equal(embeddable(data[:20] + segment + data[20:]), embeddable(data))
+
+
+@pytest.mark.parametrize(
+    ("color", "trns"),
+    [("RGB", b""), ("RGB", b"\0"), ("RGB", bytes(7)), ("L", bytes(6)), ("RGBA", bytes(6)),
+     ("P", b""), ("P", bytes(65))],
+)  # fmt: skip
+def test_a_transparent_colour_of_another_length_is_none(color, trns):
+    image = PHOTO.quantize(64) if color == "P" else PHOTO.convert(color)
+    data = encode(image)
+    at = data.index(b"IDAT") - 4
+    added = data[:at] + chunk(b"tRNS", trns) + data[at:]
+    assert np.array_equal(embeddable(added), embeddable(data))
+
+
+def test_a_png_without_its_palette_says_so():
+    data = encode(PHOTO.quantize(64))
+    at = data.index(b"IDAT") - 4
+    with pytest.raises(InvalidImage, match="no palette"):
+        embeddable(data[:33] + data[at:])
+
+
+@pytest.mark.parametrize("size", [3, 4, 100])
+def test_a_gamma_that_is_none_costs_no_picture(size):
+    data = encode(PHOTO)
+    at = data.index(b"IDAT") - 4
+    odd = data[:at] + chunk(b"gAMA", b"\xff" * size) + data[at:]
+    shown = thumbnail(odd, 100, 10_000, "apply")
+    assert np.array_equal(np.asarray(shown), np.asarray(PHOTO))
+
+
+@pytest.mark.parametrize(
+    "extension",
+    [b"\x01\0", b"\x55\0", b"\xf9\0", b"\xf9\1\0\0", b"\xfe\3abc\0", b"\xff\x0bXMP DataXMP\2<x\0"],
+)
+def test_extensions_of_a_gif_cost_no_picture(extension):
+    data = encode(PHOTO.quantize(64), "GIF")
+    at = 13 + (3 << (data[10] & 7) + 1)
+    odd = data[:at] + b"\x21" + extension + data[at:]
+    assert np.array_equal(embeddable(odd), embeddable(data))
