@@ -12,6 +12,15 @@ from service.engine.embedder import unit_length
 from service.types import Embedding, Vectors
 
 Dtype = Literal["float32", "float16", "int8", "binary"]
+CohereType = Literal["float", "int8", "uint8", "binary", "ubinary"]
+
+INTEGERS: dict[CohereType, tuple[Dtype, int, type[np.integer[Any]]]] = {
+    "int8": ("int8", 0, np.int8),
+    "uint8": ("int8", 128, np.uint8),
+    "binary": ("binary", -128, np.int8),
+    "ubinary": ("binary", 0, np.uint8),
+}
+"""Cohere's integers: which of ours they are, what is added, and what they are then."""
 
 
 @dataclass(frozen=True)
@@ -64,3 +73,11 @@ def cast(array: Vectors, dtype: Dtype) -> Rows:
             return Rows(np.rint(array / scales[:, None]).astype(np.int8), scales)
         case "binary":
             return Rows(np.packbits(array > 0, axis=1, bitorder="big"))
+
+
+def cast_as_cohere(array: Vectors, kind: CohereType) -> npt.NDArray[Any]:
+    """Rows `[n, dim]` in one of Cohere's number types; its `binary` has a sign."""
+    if kind == "float":
+        return array
+    dtype, offset, integer = INTEGERS[kind]
+    return (cast(array, dtype).array.astype(np.int16) + offset).astype(integer)

@@ -6,8 +6,14 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from service.api.dialects.dialect import Answer, Body, Dialect, EncodingFormat, embedding_list
-from service.api.dialects.openai import EmbeddingsResponse
+from service.api.dialects.dialect import (
+    Answer,
+    Body,
+    Dialect,
+    EmbeddingsResponse,
+    EncodingFormat,
+    embedding_list,
+)
 from service.api.image_text import ImageText
 from service.api.openapi import MODEL_NAME, TINY_IMAGE
 from service.errors import InvalidRequest

@@ -5,17 +5,12 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from service.api.dialects.dialect import Answer, Body, Dialect, Part, images_of
-from service.api.encoding import cast
+from service.api.encoding import CohereType, cast_as_cohere
 from service.api.image_text import ImageText
 from service.api.openapi import MODEL_NAME, TINY_IMAGE
 from service.errors import InvalidRequest
-from service.types import Vectors
-
-Kind = Literal["float", "int8", "uint8", "binary", "ubinary"]
 
 
 class CohereRequest(Body):
@@ -25,7 +20,7 @@ class CohereRequest(Body):
     inputs: list[Part] | None = None
     texts: list[str] | None = None
     input_type: Literal["image", "search_document", "search_query"] | None = None
-    embedding_types: list[Kind] | None = None
+    embedding_types: list[CohereType] | None = None
     output_dimension: int | None = None
 
     def __post_init__(self) -> None:
@@ -44,7 +39,8 @@ class CohereRequest(Body):
         answer = {
             "id": str(uuid.uuid4()),
             "embeddings": {
-                kind: list(_as(kind, made.vectors)) for kind in self.embedding_types or ["float"]
+                kind: list(cast_as_cohere(made.vectors, kind))
+                for kind in self.embedding_types or ["float"]
             },
             "texts": [],
             "images": [
@@ -59,26 +55,11 @@ class CohereRequest(Body):
         return answer | {"response_type": "embeddings_by_type"} if first else answer
 
 
-def _as(kind: Kind, vectors: Vectors) -> npt.NDArray[Any]:
-    """Unit vectors `[n, dim]` as Cohere's number types; integers as `/embed` has them."""
-    match kind:
-        case "float":
-            return vectors
-        case "int8":
-            return cast(vectors, "int8").array
-        case "uint8":
-            return (cast(vectors, "int8").array.astype(np.int16) + 128).astype(np.uint8)
-        case "ubinary":
-            return cast(vectors, "binary").array
-        case "binary":
-            return (cast(vectors, "binary").array.astype(np.int16) - 128).astype(np.int8)
-
-
 class CohereResponse(msgspec.Struct):
     """Vectors by their types, in the order of the images."""
 
     id: str
-    embeddings: dict[Kind, list[list[float]]]
+    embeddings: dict[CohereType, list[list[float]]]
     texts: list[str]
     images: list[dict[str, Any]]
     meta: dict[str, Any]

@@ -136,6 +136,25 @@ EncodingFormat = Annotated[
 ]
 
 
+class EmbeddingObject(msgspec.Struct):
+    """A vector, of unit length; a string where base64 was asked for."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingsResponse(msgspec.Struct):
+    """Vectors in the order of the images."""
+
+    object: Literal["list"]
+    data: list[EmbeddingObject]
+    model: str
+    usage: dict[str, int]
+    id: str | None = None
+    created: int | None = None
+
+
 def embedding_list(
     made: Answer, encoding_format: str | None, usage: dict[str, int]
 ) -> dict[str, Any]:

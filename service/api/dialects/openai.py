@@ -8,12 +8,13 @@ import uuid
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from service.api.dialects.dialect import (
     Answer,
     Body,
     Dialect,
+    EmbeddingsResponse,
     EncodingFormat,
     Part,
     embedding_list,
@@ -54,25 +55,6 @@ class EmbeddingsRequest(Body):
         if self.messages:
             answer |= {"id": f"embd-{uuid.uuid4().hex}", "created": int(time.time())}
         return answer
-
-
-class EmbeddingObject(Struct):
-    """A vector, of unit length; a string where base64 was asked for."""
-
-    object: Literal["embedding"]
-    index: int
-    embedding: list[float] | str
-
-
-class EmbeddingsResponse(Struct):
-    """Vectors in the order of the images."""
-
-    object: Literal["list"]
-    data: list[EmbeddingObject]
-    model: str
-    usage: dict[str, int]
-    id: str | None = None
-    created: int | None = None
 
 
 DIALECT = Dialect(

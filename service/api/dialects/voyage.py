@@ -5,8 +5,15 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from service.api.dialects.dialect import Answer, Body, Dialect, EncodingFormat, Part, embedding_list
-from service.api.dialects.openai import EmbeddingsResponse
+from service.api.dialects.dialect import (
+    Answer,
+    Body,
+    Dialect,
+    EmbeddingsResponse,
+    EncodingFormat,
+    Part,
+    embedding_list,
+)
 from service.api.image_text import ImageText
 from service.api.openapi import MODEL_NAME, TINY_IMAGE
 from service.errors import InvalidRequest

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.hostile.bodies import GOOD, MODEL
+from tests.hostile.bodies import GOOD, MODEL, PIXEL
 from tests.service.api.test_embed import vectors
 from tests.support.images import encode, noise
 
@@ -136,6 +136,14 @@ def test_texts_are_refused_with_a_word_on_what_is_embedded(client, case):
     answer = client.post(path, json=body)
     assert answer.status_code == 400
     assert says in answer.text
+
+
+@pytest.mark.parametrize("path", GOOD)
+def test_a_text_in_the_place_of_an_image_is_refused_so_at_every_door(client, path):
+    body = json.dumps(GOOD[path]).replace(PIXEL, "a photo of a cat").replace("data:;base64,", "")
+    answer = client.post(path.replace(MODEL, NAME), content=body)
+    assert answer.status_code == 400
+    assert "this model embeds images" in answer.text
 
 
 def test_errors_in_their_shape(client):
