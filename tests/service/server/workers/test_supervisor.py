@@ -180,7 +180,7 @@ def test_a_bad_file_changes_nothing(two, served):
     assert reload(two[1]) == 409
     Path(served).write_bytes(whole)
     assert post(two[1], jpeg("coffee"))[1]["x-model-digest"] == before
-    assert readiness(*two) == [200, 200]
+    eventually(lambda: readiness(*two) == [200, 200])
 
 
 def test_a_worker_that_is_killed_is_replaced(two):
@@ -194,7 +194,7 @@ def test_a_worker_that_is_killed_is_replaced(two):
     eventually(lambda: metric(address, "swin_workers") == 2)
     assert metric(address, "swin_worker_restarts_total") == restarts + 1
     eventually(lambda: metric(address, OK) == counted + 10)
-    assert readiness(*two) == [200, 200]
+    eventually(lambda: readiness(*two) == [200, 200])
     assert len(set(workers(process)) - set(every)) == 1
 
 
@@ -242,7 +242,7 @@ __main__.main()
 def test_it_is_ready_when_all_workers_are(artifact):
     with running(("-c", LATE), model=artifact, workers=2) as (process, address):
         assert len(workers(process)) == 2
-        assert set(readiness(process, address)) == {200}
+        eventually(lambda: set(readiness(process, address)) == {200})
 
 
 def test_a_second_signal_ends_all_at_once(artifact):
