@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -81,7 +82,7 @@ class Embedder:
         max_image_pixels: int = 64_000_000,
         streams: int | None = None,
         threads_per_stream: int | None = None,
-        home: Path | None = None,
+        home: str | Path | None = None,
     ) -> None:
         """Load a model. If it is not an artifact yet, one is made and kept for next time.
 
@@ -120,9 +121,11 @@ class Embedder:
                 for problem in error.errors()
             )
             raise ValueError("; ".join(problems)) from None
-        path = artifacts.find(model, weights=weights, precision=precision, home=home)
+        kept = None if home is None else Path(home)
+        path = artifacts.find(model, weights=weights, precision=precision, home=kept)
         self._engine = engine.Embedder(settings.model_copy(update={"model": path}), Observer())
         self._closed = False
+        self._process = os.getpid()  # its threads do not come along into a fork
         self.card: ModelCard = self._engine.card
         self.digest: str = self._engine.model.digest
         self.dimensions: int = self.card.embedding_dim
@@ -174,6 +177,8 @@ class Embedder:
         _check_several(images)
         if self._closed:
             raise ValueError("the embedder is closed")
+        if os.getpid() != self._process:
+            raise ValueError("the embedder was made before this process forked: make one here")
         return self._embed(images, normalize, errors, progress)
 
     def _embed(
@@ -254,8 +259,13 @@ class AsyncEmbedder:
         progress: bool = False,
     ) -> npt.NDArray[np.float32]:
         """As `Embedder.embed`."""
+        _check_several(images)
+        left = threading.Event()
         work = partial(self.embedder.embed, normalize=normalize, errors=errors, progress=progress)
-        return await self._in_thread(work, images)
+        try:
+            return await self._in_thread(work, _drawn_until(left, images))
+        finally:
+            left.set()  # a cancelled call embeds no more than it had drawn
 
     async def embed_iter(
         self,
@@ -298,8 +308,17 @@ class AsyncEmbedder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._in_thread(self.embedder.close)
+        embedder, self._made = self.embedder, None
+        await self._in_thread(embedder.close)
         self._threads.shutdown(wait=False)
+
+
+def _drawn_until(left: threading.Event, images: Iterable[ImageInput]) -> Iterator[ImageInput]:
+    """Images, until whoever wanted their vectors has left."""
+    for image in images:
+        if left.is_set():
+            return
+        yield image
 
 
 def _drawn_from(
@@ -334,5 +353,7 @@ def _check_several(images: object) -> None:
         TypeError: it is one.
     """
     alone = isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | Image.Image)
+    if isinstance(images, np.ndarray):  # [n, height, width] are several, all of them grey
+        alone = images.ndim < 3 or (images.ndim == 3 and images.shape[2] in (3, 4))
     if alone or not isinstance(images, Iterable) or hasattr(images, "read"):
         raise TypeError(f"images are several; for one {type(images).__name__} give a list, [image]")

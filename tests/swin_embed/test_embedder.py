@@ -228,6 +228,44 @@ def test_closed_it_says_so(artifact):
         embedder.embed([noise(9, 9)])
 
 
+def test_in_a_fork_it_says_so(embedder, monkeypatch):
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    with pytest.raises(ValueError, match="forked: make one here"):
+        embedder.embed([noise(8, 8)])
+
+
+@pytest.mark.parametrize("shape", [(60, 80), (60, 80, 3), (60, 80, 4)])
+def test_an_array_that_is_one_image_is_not_its_rows(embedder, shape):
+    with pytest.raises(TypeError, match="give a list"):
+        embedder.embed(np.zeros(shape, np.uint8))
+
+
+def test_arrays_of_several_images_are_they(embedder):
+    assert len(embedder.embed(np.zeros((2, 60, 80, 3), np.uint8))) == 2
+    assert len(embedder.embed(np.zeros((2, 60, 80), np.uint8))) == 2
+
+
+def test_a_call_that_is_cancelled_ends(artifact):
+    drawn = threading.Event()
+
+    def endless():
+        while True:
+            drawn.set()
+            yield np.zeros((8, 8), np.uint8)
+
+    async def run():
+        async with AsyncEmbedder(artifact) as twin:
+            call = asyncio.create_task(twin.embed(endless()))
+            await asyncio.to_thread(drawn.wait)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+        with pytest.raises(ValueError, match="within `async with`"):
+            await twin.embed([])
+
+    asyncio.run(run())
+
+
 def test_asyncio(artifact, embedder):
     images = [noise(9, 9, seed=number) for number in range(300)]
 
