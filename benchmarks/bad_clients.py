@@ -1,9 +1,10 @@
 """`python -m benchmarks.bad_clients --model FILE`: what good clients keep beside bad ones.
 
-Eight good clients post photos in a closed loop, alone and beside 200 connections that send a byte
-of their head a second and 50 uploads a second that break off in the middle; interleaved, medians
-count. As in `benchmarks.overload` the engine is elsewhere by default: the attackers share the
-machine.
+Eight good clients post photos in a closed loop: alone; beside 200 connections that send a byte of
+their head a second and 50 uploads a second that break off in the middle; and beside a crowd: 1,000
+that ask for 1.7 MB eight times over and never read, and 200 uploads that stop at 95 %, all of which
+come back when they are closed. Interleaved, medians count. As in `benchmarks.overload` the engine
+is elsewhere by default: the attackers share the machine.
 """
 
 import argparse
@@ -11,6 +12,8 @@ import asyncio
 import contextlib
 import http.client
 import json
+import resource
+import select
 import socket
 import statistics
 import struct
@@ -28,9 +31,17 @@ from benchmarks.servers import ROOT, carry_out, running
 
 SLOW = 200
 BROKEN_PER_S = 50
+UNREAD = 1000
+STOPPED = 200
+AGAIN_S = 0.5
+"""How soon one of the crowd comes back."""
+
 GOOD = 8
 SETTLE_S = 2.0
 """Time for all slow connections to be there."""
+
+ASK = b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+BAD = {"beside bad ones": "attack", "beside a crowd": "crowd"}
 
 HEAD = b"POST /embed HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
 
@@ -58,8 +69,45 @@ async def break_off(port: int, upload: bytes) -> None:
     writer.transport.abort()
 
 
+def crowd(port: int, upload: bytes) -> None:
+    """Have connections ask and never read, or stop in the middle of an upload, for ever."""
+    print("begun", flush=True)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * (UNREAD + STOPPED),) * 2)
+    upload = upload * (1_000_000 // len(upload) + 1)
+    begun = HEAD + b"Content-Length: %d\r\n\r\n" % len(upload) + upload[: len(upload) * 95 // 100]
+    poll = select.poll()
+    open_: dict[int, tuple[socket.socket, bytes, memoryview]] = {}
+    due = [(0.0, one) for one in [ASK * 8] * UNREAD + [begun] * STOPPED]
+    while True:
+        while due and due[0][0] <= time.monotonic():
+            whole = due.pop(0)[1]
+            connection = socket.socket()
+            connection.setblocking(False)
+            connection.connect_ex(("127.0.0.1", port))
+            open_[connection.fileno()] = connection, whole, memoryview(whole)
+            poll.register(connection, select.POLLOUT)
+        for descriptor, event in poll.poll(50):
+            connection, whole, left = open_[descriptor]
+            try:
+                left = left[connection.send(left) :]
+                if event & (select.POLLHUP | select.POLLERR):
+                    raise ConnectionResetError
+            except BlockingIOError:
+                continue
+            except OSError:
+                poll.unregister(connection)
+                connection.close()
+                del open_[descriptor]
+                due.append((time.monotonic() + AGAIN_S, whole))
+                continue
+            open_[descriptor] = connection, whole, left
+            if not left:
+                poll.modify(connection, 0)
+
+
 async def attack(port: int, upload: bytes) -> None:
     """Be a bad client in many ways at once, until cancelled."""
+    print("begun", flush=True)
     loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as attackers:
         for _ in range(SLOW):
@@ -72,20 +120,23 @@ async def attack(port: int, upload: bytes) -> None:
 
 
 @contextlib.contextmanager
-def attacked(port: int, image: str) -> Iterator[None]:
+def attacked(kind: str, port: int, image: str) -> Iterator[None]:
     """Have a process of its own attack a server."""
     attacker = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.bad_clients", "attack", str(port), image],
+        [sys.executable, "-m", "benchmarks.bad_clients", kind, str(port), image],
         cwd=ROOT,
+        stdout=subprocess.PIPE,
     )
     try:
+        assert attacker.stdout is not None  # noqa: S101 - it is a pipe
+        attacker.stdout.readline()  # it begins
         time.sleep(SETTLE_S)
         yield
         if attacker.poll() is not None:
             raise RuntimeError("the attack ended early")
     finally:
         attacker.kill()
-        attacker.wait()
+        attacker.communicate()
 
 
 def main() -> None:
@@ -106,12 +157,13 @@ def main() -> None:
         with running([overload.layout(options.engine, options.model)]) as (server,):
             vectors = [_embed(server.port, Path(image).read_bytes()) for image in images]
             plan = load.Plan(server.port, "/embed", images, vectors, GOOD, options.seconds)
-            rounds: dict[str, list[dict[str, Any]]] = {"alone": [], "beside bad ones": []}
+            rounds: dict[str, list[dict[str, Any]]] = {"alone": [], **{one: [] for one in BAD}}
             for _ in range(options.repeats):
                 rounds["alone"].append(carry_out("benchmarks.load", asdict(plan)))
-                with attacked(server.port, images[0]):
-                    beside = carry_out("benchmarks.load", asdict(plan))
-                rounds["beside bad ones"].append(beside)
+                for name, kind in BAD.items():
+                    with attacked(kind, server.port, images[0]):
+                        rounds[name].append(carry_out("benchmarks.load", asdict(plan)))
+                    print(f"{server.resident_mb():.0f} MB resident after {name}", flush=True)
             seen = _refusals(server.port)
     print(_table(rounds))
     print(f"\nbroken uploads and slow connections that the service counted: {seen}")
@@ -149,5 +201,7 @@ def _table(rounds: dict[str, list[dict[str, Any]]]) -> str:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["attack"]:
         asyncio.run(attack(int(sys.argv[2]), Path(sys.argv[3]).read_bytes()))
+    elif sys.argv[1:2] == ["crowd"]:
+        crowd(int(sys.argv[2]), Path(sys.argv[3]).read_bytes())
     else:
         main()
