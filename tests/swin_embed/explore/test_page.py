@@ -117,12 +117,12 @@ def test_a_group_of_duplicates_is_opened_side_by_side(page):
 
 def test_errors_missing_files_and_names_like_markup_are_text(page):
     page.view("errors")
-    page.until(lambda: page.texts("#content .errors li"))
-    told = "\n".join(page.texts("#content .errors li"))
-    assert "damaged.png" in told
-    assert "invalid_image" in told
-    assert "gone.png" in told
-    assert page.find("#error-count").text == "2"
+    page.until(lambda: len(page.texts("#content .errors li")) == 2)  # once files were looked at
+    damaged, gone = page.texts("#content .errors li")
+    assert "damaged.png" in damaged
+    assert "invalid_image" in damaged
+    assert "gone.png" in gone
+    page.until(lambda: page.find("#error-count").text == "2")
     page.view("images")
     page.find("#text").send_keys("onerror")
     name = "<img src=x onerror=document.title='hit'>.png"
