@@ -38,11 +38,11 @@ class Course:
         average: Share of the mean of weights over time that a step leaves as it was.
     """
 
-    phases: tuple[Phase, ...] = (Phase(112, 8000, 1e-3), Phase(224, 2500, 5e-4))
+    phases: tuple[Phase, ...] = (Phase(112, 8000, 3e-4), Phase(224, 2500, 2e-4))
     count: int = 30_000
     pupils: int = 64
     decay: float = 0.05
-    warm_up: int = 30
+    warm_up: int = 100
     average: float = 0.99
     seed: int = 0
     architecture: Architecture = NANO.architecture
