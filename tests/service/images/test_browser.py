@@ -27,7 +27,6 @@ DIFFERENT = {
     r"AVIF: (LA|RGBA) .*": "Chromium takes transparency, full range by MIAF, for limited range",
     r"AVIF: RGB in (no profile at all|ink)": "metadata costs no picture; Chromium shows none",
     r".*: L in grey 1.0": "8 bits of linear light are few in the dark: 7 levels",
-    r"JPEG: CMYK in ink .*": "two ways between the points of a table: 9 levels",
 }
 """What still differs with colours applied, and why that is right or does not matter."""
 
