@@ -65,6 +65,7 @@ def tutor() -> Method:
 
     from training.tutor import Tutor
 
+    torch.set_num_threads(1)  # on busy cores its threads wait for each other: a tenth of the speed
     taught = Tutor()
 
     def embed(image: Image.Image) -> Vector:
