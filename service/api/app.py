@@ -11,9 +11,9 @@ from starlette.middleware.cors import CORSMiddleware
 from model_export import extras
 from service.api import (
     admin,
+    dialect_doors,
     docs,
     embed,
-    embeddings,
     errors,
     health,
     metrics,
@@ -92,7 +92,7 @@ def create_app(
         otlp.export(metrics.registry)
     errors.install(app)
     _add_doors(app, settings)
-    openapi.install(app, [*embeddings.documented(), InferRequest])
+    openapi.install(app, [*dialect_doors.documented(), InferRequest])
     _add_middleware(app, settings)
     return app
 
@@ -130,9 +130,9 @@ def _lifespan(
 
 def _add_doors(app: FastAPI, settings: Settings) -> None:
     guard = [Depends(authorise)] if settings.api_keys else []
-    router = APIRouter()
-    embeddings.add_doors(router)
-    for one in (embed.router, router, triton.router, open_inference.router, models.router):
+    dialects = APIRouter()
+    dialect_doors.add_doors(dialects)
+    for one in (embed.router, dialects, triton.router, open_inference.router, models.router):
         app.include_router(one, dependencies=guard)
     app.include_router(metrics.router, dependencies=guard if settings.protect_metrics else [])
     if settings.admin:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
-from service.api.embedding_request import Upload, embed_all, encoding, left_s
+from service.api.embedding_request import Upload, embed_all, left_s, timed_encoding
 from service.api.encoding import Dtype, rows
 from service.api.forms import read_form
 from service.api.negotiation import accepted, best, coding
@@ -69,7 +69,7 @@ def _binary(description: str) -> dict[str, str]:
     return {"type": "string", "format": "binary", "description": description}
 
 
-IMAGE_FILE = _binary("an image file: JPEG, PNG, WebP or another format of the README")
+IMAGE_FILE = _binary("an image file: JPEG, PNG, WebP or another of docs/http.md")
 RAW_ROWS = _binary("rows one after the other, little-endian, of dtype; see X-Embedding-Shape")
 NPY_FILE = _binary("a NumPy file, format 1.0, of the rows")
 HEADERS = {
@@ -132,7 +132,7 @@ async def embed(request: Request) -> Response:
     asked = _asked(fields, asked)
     embedder = service.lifecycle.embedder
     embeddings = await embed_all(service, state, embedder, uploads, left_s(request))
-    with encoding(service, state):
+    with timed_encoding(service, state):
         vectors = rows(embeddings, normalize=asked.normalize, dtype=asked.dtype)
         headers = {"X-Embedding-Shape": vectors.shape, "Vary": "Accept"}
         if vectors.scales is not None:

@@ -158,7 +158,7 @@ def check_count(settings: Settings, images: int) -> None:
 
 
 @contextlib.contextmanager
-def encoding(service: ServiceState, state: RequestState) -> Iterator[None]:
+def timed_encoding(service: ServiceState, state: RequestState) -> Iterator[None]:
     """Time the making of an answer's body, for the metrics and the request's trace."""
     started = time.monotonic()
     yield

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from model_export import __version__
 from model_export.model_card import EMBEDDING
 from service.api import health, tensors
-from service.api.embedding_request import embed_all, encoding, left_s
+from service.api.embedding_request import embed_all, left_s, timed_encoding
 from service.api.encoding import rows
 from service.api.models import Name
 from service.api.open_inference_messages import (
@@ -187,7 +187,7 @@ async def infer(request: Request, name: Name) -> Response:
     uploads = tensors.uploads(given, card)
     timeout_s = tensors.timeout_s(left_s(request), parameters.timeout)
     answers = await embed_all(service, state, served, uploads, timeout_s)
-    with encoding(service, state):
+    with timed_encoding(service, state):
         vectors = rows(answers, normalize=parameters.normalize is not False).array
         output: dict[str, object] = {"name": EMBEDDING, "datatype": "FP32", "shape": vectors.shape}
         if binary:

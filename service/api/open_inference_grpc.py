@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2_grpc
 from model_export import __version__
 from model_export.model_card import EMBEDDING, PIXELS
 from service.api import tensors
-from service.api.embedding_request import embed_all, encoding
+from service.api.embedding_request import embed_all, timed_encoding
 from service.api.encoding import rows
 from service.api.grpc_calls import Calls
 from service.api.grpc_health import SERVICE, Health, ready
@@ -153,7 +153,7 @@ class _Door:
         most = self._service.settings.max_images_per_request
         uploads = tensors.uploads(await parse(state.received, _tensors, request, most), card)
         embeddings = await embed_all(self._service, state, embedder, uploads, timeout_s)
-        with encoding(self._service, state):
+        with timed_encoding(self._service, state):
             vectors = rows(embeddings, normalize=normalize).array
             output = pb.ModelInferResponse.InferOutputTensor(
                 name=EMBEDDING, datatype="FP32", shape=vectors.shape

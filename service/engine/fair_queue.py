@@ -24,9 +24,9 @@ class Turn(NamedTuple):
 class FairQueue:
     """Waiting jobs by request. The caller holds the lock that guards the queue.
 
-    A request's next image waits for `PATIENCE` times its own cost before its turn. So equal images
-    take turns, one of each request. An expensive image lets cheap ones go first while it waits, but
-    its turn always comes.
+    Turns are sorted by when an image became its request's next, plus `PATIENCE` times its cost.
+    Nothing is held back: an image that is alone is taken at once. Equal images take turns, one of
+    each request; an expensive one lets cheap ones pass for a while, but its turn always comes.
     """
 
     def __init__(self) -> None:

@@ -83,8 +83,8 @@ class ImageQueue:
     def _check_time(self, jobs: Sequence[Job]) -> None:
         """Refuse a request that would not be done in time if what waits goes on as it does now.
 
-        As requests take turns by cost, each of those that wait gets no more done before this one
-        than this one costs.
+        Requests take turns by cost, so each waiting request gets ahead of this one by at most this
+        one's own cost, and all together by at most what they cost.
         """
         own_s = sum(job.cost_s for job in jobs)
         ahead_s = min(self._cost_s, self._requests * own_s)

@@ -15,9 +15,9 @@ from service.api.embedding_request import (
     Upload,
     check_count,
     embed_all,
-    encoding,
     in_time,
     left_s,
+    timed_encoding,
 )
 from service.api.encoding import rows
 from service.api.image_text import ImageText, decode_all
@@ -85,7 +85,7 @@ def _door(dialect: Dialect) -> Callable[[Request], Awaitable[Response]]:
         # Again: another model may serve since the body was read.
         _check(request, asked, embedder.model, service.settings)
         answers = await embed_all(service, state, embedder, uploads, left_s(request))
-        with encoding(service, state):
+        with timed_encoding(service, state):
             vectors = rows(answers, normalize=asked.normalize is not False).array
             answer = asked.answer(Answer(request.url.path, embedder.card, vectors, answers))
             body = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
