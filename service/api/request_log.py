@@ -52,7 +52,6 @@ def log_request(
         "id": state.id,
     }
     fields: dict[str, object] = {
-        "message": "answered",
         "http.request.method": method,
         **where,
         "http.response.status_code": status,
@@ -64,6 +63,7 @@ def log_request(
         **{f"swin.{stage}_ms": float(spent) for stage, spent in milliseconds.items()},
     }
     told = [method, *where.values(), str(status)]
+    reason = []
     if trace := traces.trace_id():
         words["trace"] = fields["trace.id"] = trace
     if (refusal := state.refusal) is not None:
@@ -75,8 +75,9 @@ def log_request(
             told.append(logs.harmless(refusal.param))
         if message:
             fields["error.message"] = message
-            told.append(f"({message})")
-    told += [f"{name}={value}" for name, value in words.items()]
+            reason = [f"({message})"]
+    fields["message"] = " ".join(told)
+    told += [*reason, *(f"{name}={value}" for name, value in words.items())]
     logger.log(level, "%s", " ".join(told), extra={"fields": fields})
 
 

@@ -1,7 +1,7 @@
 """Log lines for people, or for machines in the Elastic Common Schema (docs/decisions.md says why).
 
-A record's `fields` (`extra={"fields": {...}}`) are for machines: keys of the line, in place of what
-the message tells people.
+A record's `fields` (`extra={"fields": {...}}`) are for machines: keys of the line, whose `message`
+may be shorter than what people read.
 """
 
 import logging

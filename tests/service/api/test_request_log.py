@@ -34,6 +34,7 @@ def test_a_success_tells_what_came_and_where_its_time_went(client, lines):
     stages = [fields[f"swin.{stage}_ms"] for stage in ("decode", "queue", "inference", "encode")]
     assert 0 < sum(stages) * 1e6 <= fields["event.duration"] * 1.1
     assert "error.code" not in fields
+    assert fields["message"] == "POST /embed 200"
 
 
 def test_a_refusal_tells_why_and_which_image(client, lines):
@@ -45,6 +46,7 @@ def test_a_refusal_tells_why_and_which_image(client, lines):
         "POST /embed 422 invalid_image files[1] (the JPEG is cut off"
     )
     assert (line.fields["error.code"], line.fields["swin.param"]) == ("invalid_image", "files[1]")
+    assert line.fields["message"] == "POST /embed 422 invalid_image files[1]"
 
 
 @pytest.mark.parametrize(
