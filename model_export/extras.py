@@ -20,6 +20,7 @@ EXTRAS = {
     "onnx_ir": "export",
     "onnxruntime": "cpu",
     "onnxscript": "export",
+    "openTSNE": "explore",
     "opentelemetry": "tracing",
     "pillow_heif": "heic",
     "pyarrow": "batch",
@@ -27,7 +28,6 @@ EXTRAS = {
     "s3fs": "s3",
     "safetensors": "export",
     "sklearn": "explore",
-    "umap": "explore",
 }
 """Which extra has a module."""
 

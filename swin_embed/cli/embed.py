@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from typing import get_args
 
 import click
@@ -69,6 +70,7 @@ class Summary:
 )
 @click.option(
     "--address",
+    metavar="ADDRESS",
     help="of the Ray cluster, host:port or auto (default: RAY_ADDRESS, or one of this machine "
     "alone)",
 )
@@ -125,6 +127,8 @@ def command(
     What was made is searched by `swin-embed search DIR IMAGE`, its near-duplicates are found by
     `swin-embed duplicates DIR`.
     """
+    if form == "lance":
+        import_module("lancedb")  # what is missing is told before hours of work
     settings = engine.settings(model, device, precision)
     found = find(sources)
     collection = Collection.at(output)

@@ -13,7 +13,7 @@ from service.engine.embedder import unit_length
 from service.settings import Settings
 from service.types import Vector
 from swin_embed.batch import sheet, sources
-from swin_embed.batch.errors import OutputError
+from swin_embed.batch.errors import OutputError, SourceError, reason
 from swin_embed.batch.search import Index
 from swin_embed.batch.text import plain, printed
 from swin_embed.cli import engine
@@ -23,7 +23,9 @@ from swin_embed.cli.opening import matching, opened
 @click.command
 @click.argument("collection", metavar="DIR")
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
-@click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="how many")
+@click.option(
+    "-k", type=click.IntRange(min=1), metavar="N", default=10, help="how many (default: 10)"
+)
 @click.option("--exact", is_flag=True, help="compare with every vector")
 @click.option(
     "--html", type=click.Path(path_type=Path), metavar="FILE", help="write a contact sheet"
@@ -63,7 +65,7 @@ def command(
     folder = embedded.folder
     if index is None and not folder.local:
         raise OutputError(f"{folder.url} is not on this machine: say where its index goes, --index")
-    queries = [sources.read(image) for image in images]
+    queries = [_read(image) for image in images]
     vector = _mean(queries, matching(embedded.made(), settings, folder.url))
     found = Index.of(embedded, index or Path(folder.path) / "search")
     hits = found.nearest(vector, k, exact=exact)
@@ -83,6 +85,15 @@ def command(
         )
         html.write_text(page, "utf-8")
         click.echo(f"{html} is the contact sheet", err=True)
+
+
+def _read(image: str) -> bytes:
+    try:
+        return sources.read(image)
+    except (OSError, SourceError):
+        raise
+    except Exception as error:  # whatever its protocol raises
+        raise SourceError(f"cannot read {image}: {reason(error)}") from error
 
 
 def _mean(images: list[bytes], settings: Settings) -> Vector:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from model_export import extras
 from swin_embed.explore.catalog import BLOCK, Vectors
 
 Points = npt.NDArray[np.float32]
@@ -60,12 +61,9 @@ class Arrangement:
         running = process is not None and process.poll() is None
         if process is not None and not running and process.returncode and process.stderr:
             self._process = None
-            last = process.stderr.read().decode("utf-8", "replace").strip().splitlines()[-1:]
-            self.trouble = (
-                "pip install 'swin-embed[explore]' for clusters and a better map"
-                if "ModuleNotFoundError" in "".join(last)
-                else "".join(last)
-            )
+            with process.stderr as told:
+                lines = told.read().decode("utf-8", "replace").strip().splitlines()
+            self.trouble = "".join(lines[-1:])
         there = [name for name in ARRAYS if self.has(name)]
         return {"there": there, "running": running, "trouble": self.trouble}
 
@@ -184,4 +182,7 @@ def _save(file: Path, array: npt.NDArray[np.generic]) -> None:
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     mapped = np.memmap(place / "vectors", np.float32, "r").reshape(-1, int(sys.argv[2]))
-    compute(place, mapped)
+    try:
+        compute(place, mapped)
+    except ModuleNotFoundError as error:
+        sys.exit(extras.missing(error, "the map with its clusters") or str(error))

@@ -5,8 +5,13 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from swin_embed.__main__ import main
+from swin_embed.explore.arrangement import Arrangement
+from tests.support.eventually import eventually
+from tests.support.images import encode, noise
 from tests.support.process import ROOT, SOON
 
 
@@ -37,6 +42,7 @@ def without(tmp_path):
         ("onnx", ["inspect", "x.onnx"], "export"),
         ("fsspec", ["embed", "photos", "--output", "out"], "batch"),
         ("pyarrow", ["duplicates", "out"], "batch"),
+        ("lancedb", ["embed", "photos", "--output", "out", "--format", "lance"], "search"),
     ],
 )
 def test_it_says_what_to_install(without, module, arguments, extra):
@@ -47,6 +53,47 @@ def test_it_says_what_to_install(without, module, arguments, extra):
         f"pip install '{ROOT}[{extra}]'"
     )
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def collection(artifact, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for number in range(12):
+        (tmp_path / f"photos/{number}.png").write_bytes(encode(noise(40, 40, number)))
+    place = str(tmp_path / "vectors")
+    assert (
+        main(["embed", str(tmp_path / "photos"), "--output", place, "--model", str(artifact)]) == 0
+    )
+    return place
+
+
+@pytest.mark.parametrize(
+    ("module", "image", "extra"),
+    [("lancedb", "photos/1.png", "search"), ("aiohttp", "http://127.0.0.1:9/x.png", "batch")],
+)
+def test_a_search_says_what_to_install(without, collection, artifact, module, image, extra):
+    done = without(module, "search", collection, image, "--model", str(artifact))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert f" needs {module}, which is not installed: pip install '{ROOT}[{extra}]'" in last
+
+
+@pytest.mark.parametrize("module", ["sklearn", "openTSNE"])
+def test_the_explorer_says_what_to_install(tmp_path, monkeypatch, module):
+    (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError('', name='{module}')")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+    vectors = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
+    vectors.tofile(tmp_path / "vectors")
+    arrangement = Arrangement(tmp_path, vectors)
+    arrangement.start()
+    eventually(lambda: not arrangement.state()["running"])
+    assert arrangement.state()["trouble"] == (
+        f"the map with its clusters needs {module}, which is not installed: "
+        f"pip install '{ROOT}[explore]'"
+    )
+    arrangement.close()
 
 
 def test_the_doctor_runs_with_nothing_but_the_base_installation(without):
