@@ -1,6 +1,7 @@
 """Reads the settings from the command line and the environment, and reports what is wrong."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, cast, get_args, get_origin
@@ -13,8 +14,10 @@ from model_export import __version__
 from model_export.console import SettingsError
 from service.settings import PREFIX, Settings
 
-SERVICE_LINKS = "SWIN_EMBED_"
-"""Prefix of the variables in which Kubernetes announces a Service named `swin-embed`."""
+SERVICE_LINK = re.compile(
+    r"SWIN_EMBED_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)"
+)
+"""The variables in which Kubernetes announces Services named `swin-embed` and the like."""
 
 GROUPS = cast(tuple[type[BaseModel], ...], Settings.__bases__[-2::-1])
 """The settings by what they are for."""
@@ -52,11 +55,16 @@ class GroupedCommand(click.Command):
 
 
 def with_settings(function: Callable[..., int]) -> Callable[..., int]:
-    """Have a command take every setting as an option; pass them on to `settings_from`."""
+    """Have a command take every setting as an option; pass them on to `settings_from`.
+
+    An option that the function has already stands for the setting of its name.
+    """
+    given = [param.name for param in getattr(function, "__click_params__", [])]
     options = [
         Setting(name, field, group.__name__)
         for group in GROUPS
         for name, field in group.model_fields.items()
+        if name not in given
     ]
     function.__click_params__ = [  # type: ignore[attr-defined]
         *options[::-1],
@@ -80,9 +88,10 @@ def settings_from(**given: Any) -> Settings:  # noqa: ANN401 - as many types as 
 def misspelt(environment: Iterable[str]) -> Iterator[str]:
     """A warning for each variable that looks like a setting but is not one."""
     known = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
-    for name in sorted(set(environment).difference(known)):
-        if name.startswith(PREFIX) and not name.startswith(SERVICE_LINKS):
-            close = difflib.get_close_matches(name, known, 1, cutoff=0.8)
+    for name in sorted(environment):
+        spelt = name.upper()  # which counts in any case
+        if spelt.startswith(PREFIX) and spelt not in known and not SERVICE_LINK.fullmatch(spelt):
+            close = difflib.get_close_matches(spelt, known, 1, cutoff=0.75)
             yield f"{name} is not a setting" + "".join(f"; is {one} meant?" for one in close)
 
 

@@ -146,23 +146,26 @@ class Speed(BaseModel):
         "request for each worker at least",
     )
 
+
+class Images(BaseModel):
+    """What is made of an image."""
+
     preprocess: Literal["fast", "exact"] = Field(
         "fast",
         description="exact resamples every pixel; fast decodes large JPEGs at a fraction of their "
         "size and averages large images down first (embedding cosine to exact at least 0.9999 on "
         "photos; less on stripes and grids a few pixels wide)",
     )
-
-
-class Limits(BaseModel):
-    """What a request may take."""
-
     color_profiles: Literal["ignore", "apply"] = Field(
         "ignore",
         description="what is done with an image's colour profile: nothing, as timm and torchvision "
         "do, or apply, which makes its colours sRGB, as browsers show them; vectors of the two do "
         "not mix",
     )
+
+
+class Limits(BaseModel):
+    """What a request may take."""
 
     request_timeout_s: Seconds = Field(30, description="a request is answered within this time")
     read_timeout_s: Seconds = Field(
@@ -244,7 +247,7 @@ class Logs(BaseModel):
     )
 
 
-class Settings(Logs, Access, Limits, Speed, Address, Model, BaseSettings):
+class Settings(Logs, Access, Limits, Images, Speed, Address, Model, BaseSettings):
     """All of them. The classes above are the groups that `--help` shows, and come last first here,
     as pydantic takes their fields."""
 

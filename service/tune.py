@@ -1,5 +1,6 @@
 """`python -m service tune --model FILE`: tries layouts of streams and threads on this CPU."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -10,13 +11,14 @@ import click
 import numpy as np
 
 from model_export import __version__
-from service.command_line import settings_from
+from service.command_line import misspelt, settings_from
 from service.engine import model as models
 from service.engine.resources import usable_cores
 
 seconds = click.option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
     default=1.0,
     help="of each measurement (default: 1)",
 )
@@ -117,6 +119,8 @@ def report(path: Path, seconds: float) -> Iterator[str]:
 @click.version_option(__version__, prog_name="swin-embed")
 def command(model: str | None, seconds: float) -> None:
     """Try layouts of streams and threads on this CPU, and print the settings to use."""
+    for warning in misspelt(os.environ):
+        click.echo(f"warning: {warning}", err=True)
     path = models.existing(settings_from(model=model).model)
     for line in report(path, seconds):
         click.echo(line)

@@ -87,7 +87,10 @@ def existing(path: Path | None) -> Path:
         ArtifactError: it is not, or there is no path.
     """
     if path is None:
-        raise ArtifactError(f"SWIN_MODEL is not set: name an .onnx file; {HOW_TO_EXPORT}")
+        raise ArtifactError(
+            f"SWIN_MODEL is not set: name an .onnx file; {HOW_TO_EXPORT}; or use `python -m "
+            "swin_embed` in place of `python -m service`, which makes the default model itself"
+        )
     if not path.is_file():
         raise ArtifactError(f"SWIN_MODEL={path} is not a file; {HOW_TO_EXPORT}")
     return path

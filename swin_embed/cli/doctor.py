@@ -12,11 +12,13 @@ from model_export.console import SettingsError
 from model_export.errors import ExportError
 from service.command_line import GroupedCommand, settings_from, with_settings
 from service.errors import ArtifactError
+from swin_embed.cli import engine
 
 
 @click.command(cls=GroupedCommand)
 @click.option("--json", "as_json", is_flag=True, help="as JSON")
 @with_settings
+@engine.model
 def command(as_json: bool, **given: Any) -> int:  # noqa: ANN401 - every setting
     """Say what `swin-embed serve` would do here, or what is missing.
 
@@ -37,7 +39,6 @@ def command(as_json: bool, **given: Any) -> int:  # noqa: ANN401 - every setting
 
 def _examine(as_json: bool, given: dict[str, Any]) -> int:
     from service import doctor
-    from swin_embed.cli import engine
 
     report: dict[str, Any] = {}
     try:

@@ -32,7 +32,9 @@ model = click.option(
 
 def options(function: Decorated) -> Decorated:
     """Have a command take the options that choose an engine: `model` and `device`."""
-    device = click.option("--device", help="auto, cpu, cuda or tensorrt (SWIN_DEVICE)")
+    device = click.option(
+        "--device", metavar="DEVICE", help="auto, cpu, cuda or tensorrt (SWIN_DEVICE)"
+    )
     return model(device(function))
 
 

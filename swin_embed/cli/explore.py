@@ -23,7 +23,11 @@ from swin_embed.explore.thumbnails import Thumbnails
 @click.command
 @click.argument("collection", metavar="DIR")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="of 127.0.0.1 (default: a free one)"
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    default=0,
+    help="of 127.0.0.1 (default: a free one)",
 )
 @click.option("--browser/--no-browser", default=True, help="open the page in a browser")
 @engine.options

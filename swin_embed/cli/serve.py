@@ -20,6 +20,7 @@ from swin_embed.cli import engine
 )
 @engine.precision
 @with_settings
+@engine.model
 def command(
     name: str | None,
     weights: str | None,

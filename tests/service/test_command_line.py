@@ -51,10 +51,15 @@ def test_every_problem_is_told():
 
 
 def test_names_that_are_no_settings():
-    environment = ["SWIN_PORT", "SWIN_API_KEY", "SWIN_FOO", "SWIN_EMBED_PORT", "SWINGING", "PATH"]
-    assert list(misspelt(environment)) == [
+    links = ["SWIN_EMBED_PORT", "SWIN_EMBED_SERVICE_HOST", "SWIN_EMBED_SERVICE_PORT_HTTP"]
+    links += ["SWIN_EMBED_PORT_8000_TCP_ADDR", "SWIN_EMBED_GPU_SERVICE_PORT"]
+    fitting = ["SWIN_PORT", "SWIN_HOME", "swin_device", "SWINGING", "PATH"]
+    wrong = ["SWIN_API_KEY", "SWIN_FOO", "SWIN_EMBED_MODEL", "swin_modle"]
+    assert list(misspelt([*fitting, *links, *wrong])) == [
         "SWIN_API_KEY is not a setting; is SWIN_API_KEYS meant?",
+        "SWIN_EMBED_MODEL is not a setting; is SWIN_MODEL meant?",
         "SWIN_FOO is not a setting",
+        "swin_modle is not a setting; is SWIN_MODEL meant?",
     ]
 
 

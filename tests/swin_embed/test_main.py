@@ -1,6 +1,7 @@
 """The one command: what it lists, how it ends."""
 
 import os
+import re
 import subprocess
 import sys
 import urllib.request
@@ -30,6 +31,15 @@ def test_every_command_has_help(name, capsys):
     told = capsys.readouterr().out
     assert told.startswith(f"Usage: swin-embed {name}")
     assert max(map(len, told.splitlines())) <= 80
+    assert not re.search(r"TEXT|RANGE|INTEGER|FLOAT", told)  # click's words, not ours
+
+
+@pytest.mark.parametrize("name", ["serve", "doctor"])
+def test_a_model_is_a_name_or_a_file(name, capsys):
+    assert main([name, "--help"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("--model ") == 1
+    assert "--model NAME|FILE" in told
 
 
 def test_the_version(capsys):
