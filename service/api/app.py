@@ -79,7 +79,6 @@ def create_app(
         title="swin-embed",
         summary="Swin Transformer image embeddings",
         lifespan=_lifespan(service, on_failure),
-        root_path=settings.root_path,
         redirect_slashes=False,  # the host that a client names is not ours to send it to
         openapi_url=None,  # api/openapi.py serves it as bytes that are made once
         docs_url=None,  # api/docs.py serves it without a third host

@@ -87,7 +87,8 @@ def _door(dialect: Dialect) -> Callable[[Request], Awaitable[Response]]:
         answers = await embed_all(service, state, embedder, uploads, left_s(request))
         with timed_encoding(service, state):
             vectors = rows(answers, normalize=asked.normalize is not False).array
-            answer = asked.answer(Answer(request.url.path, embedder.card, vectors, answers))
+            path = request.scope["route"].path
+            answer = asked.answer(Answer(path, embedder.card, vectors, answers))
             body = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
         return Response(body, media_type="application/json")
 

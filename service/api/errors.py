@@ -56,7 +56,8 @@ def error_response(
 
 def _is_flat(request: Request) -> bool:
     """Whether the protocol that a request speaks has errors as `{"error": message}`."""
-    in_v2 = f"{request.scope['path']}/".startswith(f"{PREFIX}/")
+    path = request.scope["path"].removeprefix(request.scope["root_path"])
+    in_v2 = f"{path}/".startswith(f"{PREFIX}/")
     flat: bool = getattr(
         getattr(request.scope.get("route"), "endpoint", None), "flat_errors", in_v2
     )

@@ -77,6 +77,7 @@ class RequestLog:
         status = 500
         started = time.perf_counter()
         service = service_state(scope)
+        scope["root_path"] = service.settings.root_path
         identifier = request_id(_header(scope, b"x-request-id").decode("latin-1"))
         state = scope[KEY] = RequestState(identifier, Charge(service.budget))
         declared = int(_header(scope, b"content-length") or 0)

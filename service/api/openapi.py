@@ -172,8 +172,10 @@ def install(app: FastAPI, kinds: Sequence[Any]) -> None:
         for operations in whole["paths"].values():
             for operation in operations.values():
                 _complete(operation, _error_of(operation))
-        if app.root_path:
-            whole["servers"] = [{"url": app.root_path}]
+        root = app.state.service.settings.root_path
+        # A relative address is right below whatever prefix a proxy took off.
+        beside = {"url": ".", "description": "where this document is"}
+        whole["servers"] = [{"url": root} if root else beside]
         filled = _fill(whole, {MODEL_NAME: name, MODEL_DIMENSIONS: dimensions})
         assert isinstance(filled, dict)  # noqa: S101 - as it went in
         return filled

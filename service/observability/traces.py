@@ -23,7 +23,7 @@ _tracer = trace.get_tracer("swin-embed")
 
 
 def _is_probe(scope: MutableMapping[str, Any]) -> bool:
-    return scope["path"] == "/metrics" or "/health/" in scope["path"]
+    return scope["path"].endswith("/metrics") or "/health/" in scope["path"]
 
 
 def telemetry() -> TelemetryConfig:

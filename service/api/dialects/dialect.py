@@ -25,7 +25,7 @@ class Answer:
     """The vectors and what else an answer may need.
 
     Attributes:
-        path: of the request.
+        path: of the door.
         card: of the model.
         vectors: `[n, dim]`, of unit length unless the request says otherwise.
         embeddings: what else is known of each image, such as its size.

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from service.api.openapi import TINY_IMAGE
+
 ASSETS = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")
 
 
@@ -31,10 +33,22 @@ def test_no_answer_is_taken_for_something_else(client, path):
     assert answer.headers["Content-Type"].partition(";")[0] == wanted
 
 
-def test_the_document_names_the_path_that_a_proxy_adds(serve):
-    client = serve()
-    client.app.root_path = "/swin"  # the setting does it with a warning of FastAPI's
-    assert client.get("/openapi.json").json()["servers"] == [{"url": "/swin"}]
+def test_the_document_names_the_folder_that_it_is_in(client):
+    (server,) = client.get("/openapi.json").json()["servers"]
+    assert server["url"] == "."
+
+
+@pytest.mark.parametrize("prefix", ["", "/swin"], ids=["stripped", "kept"])
+def test_every_door_is_the_same_behind_a_prefix(serve, prefix):
+    client = serve(root_path="/swin")
+    assert client.get(f"{prefix}/openapi.json").json()["servers"] == [{"url": "/swin"}]
+    for path in ("/", "/docs", "/docs/assets/swagger-ui.css", "/playground/page.js", "/v1/models"):
+        assert client.get(prefix + path).status_code == 200
+    assert isinstance(client.get(f"{prefix}/v2/nothing").json()["error"], str)
+    assert isinstance(client.get(f"{prefix}/nothing").json()["error"], dict)
+    for version in ("v1", "v2"):
+        answer = client.post(f"{prefix}/{version}/embed", json={"images": [TINY_IMAGE]}).json()
+        assert answer["meta"]["api_version"]["version"] == version[1]
 
 
 def test_large_answers_are_made_once(client):
