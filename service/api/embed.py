@@ -10,7 +10,7 @@ from starlette.responses import Response
 from service.api.embedding_request import Upload, embed_all, left_s, timed_encoding
 from service.api.encoding import Dtype, rows
 from service.api.forms import read_form
-from service.api.negotiation import accepted, best, coding
+from service.api.negotiation import CURL_DATA, UNTOLD, accepted, best, coding, content_type
 from service.api.openapi import (
     EMBEDDING_ERRORS,
     EMBEDDING_HEADERS,
@@ -33,12 +33,6 @@ DTYPES = (
     "vector, which X-Embedding-Scales (and scales in JSON) tells; binary is a bit a number, 1 "
     "where it is above zero, eight to a byte, the first in the highest bit"
 )
-CURL_DATA = "application/x-www-form-urlencoded"
-"""What curl's --data-binary says of any body."""
-
-UNTOLD = {"", "application/octet-stream", "binary/octet-stream", CURL_DATA}
-"""Content types that leave the format open; the body's first bytes tell it."""
-
 MAX_QUERY_BYTES = 4096
 
 JSON, RAW, NPY = "application/json", "application/octet-stream", "application/x-npy"
@@ -172,9 +166,7 @@ def _asked(given: Mapping[str, str], otherwise: EmbedQuery) -> EmbedQuery:
         name = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
             known = " and ".join(EmbedQuery.model_fields)
-            raise InvalidRequest(
-                f"not a parameter; there are {known}, and images are files", param=name[:100]
-            ) from error
+            raise InvalidRequest(f"not a parameter; there are {known}", param=name[:100]) from error
         raise InvalidRequest(first["msg"], param=name) from error
 
 
@@ -184,9 +176,9 @@ async def _uploads(request: Request) -> tuple[list[Upload], Mapping[str, str]]:
         raise UnsupportedMediaType(
             "send images and forms without Content-Encoding: images are compressed already"
         )
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = content_type(request)
     if media_type == "multipart/form-data":
-        return await read_form(request)
+        return await read_form(request, EmbedQuery.model_fields)
     if not media_type.startswith("image/") and media_type not in UNTOLD:
         raise UnsupportedMediaType(f"cannot embed {media_type}: {ACCEPTED}")
     body = await _image(request)

@@ -1,6 +1,7 @@
 """Reads `multipart/form-data` into memory: the images of a form and its other fields."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from service.api.embedding_request import Upload
 from service.api.state import service_state
 from service.errors import InvalidRequest, TooManyImages
 
-FILES = ("files", "files[]", "file", "image", "images")
+FILES = re.compile(r"(files?|images?)(\[\d*\])?")
 """Names of image parts; errors call them `files[0]`, `files[1]`, in their order."""
 
 MAX_FIELDS = 16
@@ -69,11 +70,13 @@ class _Parts:
         self.ended = True
 
 
-async def read_form(request: Request) -> tuple[list[Upload], dict[str, str]]:
-    """The images of a form, in order, and its other fields.
+async def read_form(
+    request: Request, parameters: Collection[str]
+) -> tuple[list[Upload], dict[str, str]]:
+    """The images of a form, in order, and its fields of these names.
 
     Raises:
-        InvalidRequest: the form breaks off or cannot be read, or has no image.
+        InvalidRequest: the form breaks off or cannot be read, has no image, or has other parts.
         TooManyImages: more images than `SWIN_MAX_IMAGES_PER_REQUEST`.
     """
     most = service_state(request).settings.max_images_per_request
@@ -81,21 +84,29 @@ async def read_form(request: Request) -> tuple[list[Upload], dict[str, str]]:
     uploads: list[Upload] = []
     fields: dict[str, str] = {}
     for part in parts:
+        name = part.name
+        if not FILES.fullmatch(name) and name not in parameters:
+            raise InvalidRequest(_found(parts, parameters), param=name[:100])
+        if name in fields:
+            raise InvalidRequest("the form has two fields of this name", param=name)
         data = b"".join(part.pieces)
         part.pieces.clear()
-        name = part.name
-        if name in FILES:
-            uploads.append(Upload(f"files[{len(uploads)}]", data))
-        elif name in fields:
-            raise InvalidRequest("the form has two fields of this name", param=name[:100])
-        else:
+        if name in parameters:
             fields[name] = data[:100].decode("utf-8", "replace")
+        else:
+            uploads.append(Upload(f"files[{len(uploads)}]", data))
     if not uploads:
-        found = ", ".join(repr(name[:50]) for name in fields) or "none"
-        raise InvalidRequest(
-            f"the form has no part named files; of other names it has {found}", param="files"
-        )
+        raise InvalidRequest(_found(parts, parameters), param="files")
     return uploads, fields
+
+
+def _found(parts: Sequence[Part], parameters: Collection[str]) -> str:
+    """What a form has, and what it may have."""
+    names = dict.fromkeys(repr(part.name[:50]) for part in parts)
+    return (
+        f"the form has {', '.join(names) or 'no parts'}; "
+        f"call images files, beside them there may be {' and '.join(parameters)}"
+    )
 
 
 async def _parts(request: Request, most: int) -> list[Part]:

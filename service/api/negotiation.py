@@ -1,4 +1,4 @@
-"""Reads `Accept` and `Content-Encoding`: which answer is wanted, how the body is coded."""
+"""Reads `Accept`, `Content-Type` and `Content-Encoding`: which answer is wanted, what comes."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -8,6 +8,12 @@ from fastapi import Request
 from service.errors import InvalidRequest
 
 MAX_BYTES = 4096
+
+CURL_DATA = "application/x-www-form-urlencoded"
+"""What curl's --data-binary says of any body."""
+
+UNTOLD = {"", "application/octet-stream", "binary/octet-stream", CURL_DATA}
+"""Content types that leave the format open; the body's first bytes tell it."""
 
 
 def accepted(request: Request) -> str:
@@ -20,6 +26,11 @@ def accepted(request: Request) -> str:
     if len(header) > MAX_BYTES:
         raise InvalidRequest(f"Accept has more than {MAX_BYTES} bytes", param="Accept")
     return header
+
+
+def content_type(request: Request) -> str:
+    """The media type that a request says its body has, in lower case; empty where it says none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def coding(request: Request) -> str:

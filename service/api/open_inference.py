@@ -95,7 +95,7 @@ async def server_metadata() -> ServerMetadata:
     openapi_extra=VERSIONED,
 )
 async def model_metadata(request: Request, name: Name) -> ModelMetadata:
-    """Inputs and outputs with their datatypes and shapes."""
+    """Inputs and outputs with their datatypes and shapes, and what is done with colour profiles."""
     card = embedder(request, name).card
     return ModelMetadata(
         name=card.name,
@@ -103,6 +103,7 @@ async def model_metadata(request: Request, name: Name) -> ModelMetadata:
         platform=tensors.PLATFORM,
         inputs=tensors.inputs(card),
         outputs=tensors.outputs(card),
+        properties=tensors.properties(card),
     )
 
 

@@ -138,6 +138,7 @@ class _Door:
             platform=tensors.PLATFORM,
             inputs=[metadata(**tensor.model_dump()) for tensor in tensors.inputs(card)],
             outputs=[metadata(**tensor.model_dump()) for tensor in tensors.outputs(card)],
+            properties=tensors.properties(card),
         )
 
     async def model_infer(

@@ -104,3 +104,4 @@ class ModelMetadata(BaseModel):
     platform: str
     inputs: tuple[TensorMetadata, ...]
     outputs: tuple[TensorMetadata, ...]
+    properties: dict[str, str]

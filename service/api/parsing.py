@@ -16,7 +16,7 @@ from fastapi import Request
 
 from service.api.compression import Inflater
 from service.api.json_cost import MAX_OBJECTS, MAX_TOKENS, count_objects, count_tokens
-from service.api.negotiation import coding
+from service.api.negotiation import UNTOLD, coding, content_type
 from service.api.state import request_state, service_state
 from service.errors import InvalidRequest, RequestTooLarge, UnsupportedMediaType
 
@@ -88,8 +88,8 @@ async def read_json(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
         UnsupportedMediaType: the request says that it is something else.
         InvalidRequest: see `decode`.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    untold = media_type in {"", "application/x-www-form-urlencoded", "application/octet-stream"}
+    media_type = content_type(request)
+    untold = media_type in UNTOLD
     if not untold and media_type != "application/json" and not media_type.endswith("+json"):
         raise UnsupportedMediaType(f"cannot read {media_type}: send JSON (application/json)")
     body = await read_body(request)

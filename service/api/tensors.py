@@ -83,6 +83,11 @@ def outputs(card: ModelCard) -> tuple[TensorMetadata, ...]:
     return (TensorMetadata(name=EMBEDDING, datatype="FP32", shape=shape),)
 
 
+def properties(card: ModelCard) -> dict[str, str]:
+    """What else makes a vector and may differ between services of one model."""
+    return {"color_profiles": card.preprocessing.color_profiles}
+
+
 def check_model(card: ModelCard, settings: Settings, name: str, version: str) -> None:
     """Check what a request names against what is served; an empty version is any.
 

@@ -31,10 +31,13 @@ def test_the_image_is_the_body(client):
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
 
 
-@pytest.mark.parametrize("content_type", ["application/octet-stream", "image/png", None])
+VAGUE = ["application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded", ""]
+
+
+@pytest.mark.parametrize("content_type", [*VAGUE, "image/png", None])
 def test_the_content_type_may_be_vague(client, content_type):
     expected = vectors(client.post("/embed", content=jpeg("coffee"), headers=JPEG))
-    headers = {"Content-Type": content_type} if content_type else {}
+    headers = {} if content_type is None else {"Content-Type": content_type}
     assert np.array_equal(
         vectors(client.post("/embed", content=jpeg("coffee"), headers=headers)), expected
     )
@@ -185,9 +188,71 @@ def test_a_form_that_breaks_off_is_not_taken_for_whole(client, cut):
     assert len(vectors(client.post("/embed", content=whole[:-2], headers=headers))) == 2
 
 
-def test_a_form_without_files(client):
-    answer = client.post("/embed", files=[("pictures", jpeg("coffee"))])
-    assert error(answer, 400, "invalid_request")["param"] == "files"
+def form(client, *parts: tuple[str, bytes]):
+    """Post a form of parts, each its Content-Disposition without `form-data` and its bytes."""
+    body = b"".join(
+        b"--x\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n" % (said.encode(), data)
+        for said, data in parts
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    return client.post("/embed", content=body + b"--x--\r\n", headers=headers)
+
+
+LARGE = encode(noise(700, 700))  # 1.4 MB
+
+
+@pytest.mark.parametrize("image", [jpeg("coffee"), LARGE], ids=["small", "over 1 MiB"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        'name="files"',
+        "name=\"files\"; filename*=UTF-8''caf%C3%A9.png",
+        "filename*=UTF-8''a.png; name=files",
+        'name="files"; filename=""',
+    ],
+)
+def test_a_file_needs_no_filename(client, said, image):
+    expected = vectors(client.post("/embed", content=image))
+    assert np.array_equal(vectors(form(client, (said, image))), expected)
+
+
+@pytest.mark.parametrize(
+    "name", ["file", "image", "images", "files[]", "image[]", "files[0]", "images[12]"]
+)
+def test_names_that_images_have_elsewhere(client, name):
+    parts = [("files", jpeg("coffee")), (name, jpeg("china"))]
+    assert len(vectors(client.post("/embed", files=parts))) == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "found", "param"),
+    [
+        (["pictures"], "'pictures'", "pictures"),
+        (["files", "photo"], "'files', 'photo'", "photo"),
+        (["photo", "photo", "files", "scan"], "'photo', 'files', 'scan'", "photo"),
+        ([""], "''", ""),
+        ([], "no parts", "files"),
+    ],
+)
+def test_parts_of_other_names_are_named(client, names, found, param):
+    answer = form(client, *((f'name="{name}"; filename="a"', jpeg("coffee")) for name in names))
+    told = error(answer, 400, "invalid_request")
+    assert told["message"].startswith(f"the form has {found}; call images files")
+    assert told["param"] == param
+
+
+def test_parameters_may_be_fields_of_the_form(client):
+    files = [("files", jpeg("coffee"))]
+    expected = vectors(client.post("/embed?normalize=false", files=files))
+    for query, field in (("", "false"), ("?normalize=true", "false")):
+        answer = client.post(f"/embed{query}", files=files, data={"normalize": field})
+        assert np.array_equal(vectors(answer), expected)
+    answer = client.post("/embed", files=files, data={"normalize": "perhaps"})
+    assert error(answer, 400, "invalid_request")["param"] == "normalize"
+    twice = client.post("/embed", files=files, data={"normalize": ["false", "true"]})
+    assert error(twice, 400, "invalid_request")["param"] == "normalize"
+    alone = client.post("/embed", files=[("normalize", (None, "false"))])
+    assert error(alone, 400, "invalid_request")["param"] == "files"
 
 
 @pytest.mark.parametrize("count", [3, 100])

@@ -125,6 +125,15 @@ def test_metadata_is_true(client):
         assert metadata["outputs"] == [
             {"name": "embedding", "datatype": "FP32", "shape": [-1, 128]}
         ]
+        assert metadata["properties"] == {"color_profiles": "ignore"}
+
+
+def test_the_policy_for_colour_is_where_the_model_is_described(serve):
+    client = serve(color_profiles="apply")
+    assert client.get(MODEL).json()["properties"] == {"color_profiles": "apply"}
+    (listed,) = client.get("/v1/models").json()["data"]
+    for told in (listed, client.get(f"/v1/models/{NAME}").json(), client.get("/meta").json()):
+        assert told["card"]["preprocessing"]["color_profiles"] == "apply"
 
 
 def test_health(client):

@@ -75,6 +75,12 @@ def test_pixels_raw_and_as_numbers_give_the_same_bits(channel):
     assert np.array_equal(vectors(raw), vectors(numbers))
 
 
+def test_the_metadata_has_the_policy_for_colour(channel):
+    asked = pb.ModelMetadataRequest(name=NAME)
+    told, _ = call(channel, "ModelMetadata", asked, pb.ModelMetadataResponse)
+    assert dict(told.properties) == {"color_profiles": "ignore"}
+
+
 def test_normalize_false(channel):
     parameters = {"normalize": pb.InferParameter(bool_param=False)}
     response, _ = infer(channel, images(jpeg("coffee")), parameters=parameters)

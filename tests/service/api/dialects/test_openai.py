@@ -1,10 +1,11 @@
 import base64
+import json
 import urllib.parse
 
 import numpy as np
 import pytest
 
-from tests.service.api.test_embed import error, vectors
+from tests.service.api.test_embed import VAGUE, error, vectors
 from tests.support.images import encode, jpeg, noise, photos
 
 NAME = "swin_small_example_patch4_window4_32"
@@ -128,6 +129,23 @@ def test_what_may_be_left_out_may_be_null(client):
     fields = ("model", "encoding_format", "dimensions", "modality", "user")
     answer = client.post("/v1/embeddings", json={"input": GOOD} | dict.fromkeys(fields))
     assert answer.json()["data"][0]["embedding"] == ask(client, GOOD).json()["data"][0]["embedding"]
+
+
+def test_normalize_is_honoured(client):
+    expected = vectors(client.post("/embed?normalize=false", content=base64.b64decode(GOOD)))
+    assert np.array_equal(floats(ask(client, GOOD, normalize=False)), expected)
+    (unit,) = floats(ask(client, GOOD, normalize=True))
+    assert np.linalg.norm(unit) == pytest.approx(1, abs=1e-6)
+    answer = ask(client, GOOD, normalize="perhaps")
+    assert error(answer, 400, "invalid_request")["param"] == "normalize"
+
+
+@pytest.mark.parametrize("content_type", [*VAGUE, None])
+def test_the_content_type_may_be_vague(client, content_type):
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    body = json.dumps({"input": GOOD}).encode()
+    answer = client.post("/v1/embeddings", content=body, headers=headers)
+    assert np.array_equal(floats(answer), floats(ask(client, GOOD)))
 
 
 def test_a_form_is_not_json(client):
