@@ -86,7 +86,7 @@ class Item:
         fs, path = place(self.url)
         if self.span:
             return _allowed(self.span[1] - self.span[0])
-        info = fs.info(path)
+        info = _info(fs, path)
         if info["type"] != "file" and not (info.get("islink") and fs.isfile(path)):
             raise ItemError(f"it is no file but {info['type']}")
         return _allowed(info["size"] or 0)
@@ -113,6 +113,21 @@ class Item:
                 data = file.read(MOST_BYTES + 1)
         _allowed(len(data))
         return data
+
+
+def _info(fs: AbstractFileSystem, path: str) -> dict[str, Any]:
+    """What a file system says of a file.
+
+    fsspec's HTTP says of whatever happened, a host that does not answer too, that the file was not
+    found; what did happen is the cause of that.
+    """
+    try:
+        told: dict[str, Any] = fs.info(path)
+    except FileNotFoundError as error:
+        if "https" in fs.protocol and isinstance(error.__cause__, Exception):
+            raise error.__cause__ from None
+        raise
+    return told
 
 
 def place(name: str) -> tuple[AbstractFileSystem, str]:
@@ -299,9 +314,12 @@ def _of_each(kind: pa.DataType) -> pa.DataType:
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
     return bool(
         pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
         or pa.types.is_fixed_size_binary(kind)
     )
 

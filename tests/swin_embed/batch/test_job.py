@@ -1,10 +1,14 @@
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import aiohttp
 import numpy as np
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from swin_embed.batch import job
+from swin_embed.batch import job, local
 from swin_embed.batch.collection import Collection
 from swin_embed.batch.errors import ItemError, SourceError
 from swin_embed.batch.items import Item
@@ -50,6 +54,47 @@ def test_definite_answers_end_no_job():
 )
 def test_an_answer_is_definite_or_none(error, definite):
     assert Row.unreadable(Item("a", "p/a", "p/a"), error).gone is not definite
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers `/404` with a 404, and so on."""
+
+    def do_GET(self):
+        self.send_response(int(self.path.removeprefix("/")))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def web():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("status", "gone"), [(404, False), (403, False), (429, True), (503, True)])
+def test_what_a_server_answers_is_told(web, embedder, status, gone):
+    url = f"{web}/{status}"
+    (row,) = local.embed([Item(url, url, url)], embedder, normalize=True)
+    assert row.error.startswith(f"unreadable: {status}, ")
+    assert row.gone is gone
+
+
+def test_a_host_that_does_not_answer_has_gone(embedder):
+    with socket.socket() as closed:  # bound and not listening: nobody else gets this port
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        items = (Item(f"{url}/{n}", f"{url}/{n}", f"{url}/{n}") for n in range(150))
+        rows = job.readable(local.embed(items, embedder, normalize=True))
+        with pytest.raises(SourceError, match=r"100 images in a row .* Cannot connect to host"):
+            list(rows)
 
 
 def test_what_came_before_a_source_went_is_written(tmp_path, embedder):

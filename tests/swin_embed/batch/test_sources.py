@@ -282,6 +282,16 @@ def test_datasets_tables_name_files_where_they_hold_no_bytes(photos, tmp_path):
     assert sources.read(f"{path}#0[1]") == image
 
 
+@pytest.mark.parametrize(
+    "kind", [pa.large_binary(), pa.binary_view(), pa.dictionary(pa.int32(), pa.binary())]
+)
+def test_bytes_are_images_however_a_table_keeps_them(photos, tmp_path, kind):
+    image = (photos / "01.png").read_bytes()
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"image": pa.array([image, image], kind)}), path)
+    assert contents(listed(path)) == [image, image]
+
+
 @pytest.mark.parametrize("column", [[[1, 2]], [1], [{"a": 1}]])
 def test_a_column_of_something_else_is_named(column, tmp_path):
     pq.write_table(pa.table({"image": column}), tmp_path / "t.parquet")
