@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -48,6 +49,13 @@ def test_what_is_in_them(dist):
     weights = "model_export/weights/swin_nano_patch4_window7_224.safetensors"
     for name in (weights, "service/playground/index.html", "swin_embed/py.typed"):
         assert name in inside
+    with zipfile.ZipFile(wheel) as archive:
+        (place,) = (name for name in inside if name.endswith("dist-info/METADATA"))
+        described = archive.read(place).decode().partition("\n\n")[2]
+    assert "swin-embed serve" in described
+    links = re.findall(r"\]\(([^)]*)\)", described)
+    assert links
+    assert all(link.startswith("https://") for link in links)
     with tarfile.open(source) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
     assert inside - {name for name in inside if "dist-info" in name} <= packed
