@@ -7,10 +7,12 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from model_export import __version__
 from model_export.__main__ import command as export
 from swin_embed.__main__ import command as swin_embed
 from tests.support.images import encode, noise
@@ -81,6 +83,14 @@ def test_the_exporter_takes_its_arguments(command):
 def test_the_command_takes_its_arguments(command):
     name, *arguments = shlex.split(command, comments=True)[1:]
     assert swin_embed.get_command(None, name).make_context(name, arguments)
+
+
+def test_what_stands_for_the_command_where_make_installed():
+    (stand_in,) = re.findall(r"`\.venv/bin/python (-m \w+)`", (ROOT / "README.md").read_text())
+    done = subprocess.run(
+        [sys.executable, *stand_in.split(), "--version"], cwd=ROOT, check=True, capture_output=True
+    )
+    assert done.stdout.decode() == f"swin-embed, version {__version__}\n"
 
 
 def test_the_python_that_needs_no_service(artifact, tmp_path, monkeypatch):
