@@ -17,7 +17,7 @@ def test_a_loaded_artifact_knows_itself(artifact):
 
 
 def test_no_file_named():
-    with pytest.raises(ArtifactError, match=r"SWIN_MODEL is not set.*model_export.*python -m swin_embed"):
+    with pytest.raises(ArtifactError, match=r"SWIN_MODEL is not set.*model_export.*-m swin_embed"):
         model.load(None, "cpu", threads=1)
 
 
