@@ -23,7 +23,14 @@ class ClusterError(BatchError):
 
 def is_definite(error: Exception) -> bool:
     """Whether an error belongs to one image, and not to a source that has stopped answering."""
-    definite = FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ItemError
+    definite = (
+        FileNotFoundError,
+        PermissionError,
+        IsADirectoryError,
+        NotADirectoryError,
+        ValueError,  # what its line in a manifest says is no address
+        ItemError,
+    )
     status = getattr(error, "status", 0)  # aiohttp's
     asks_to_wait = status in {408, 425, 429}
     return isinstance(error, definite) or (400 <= status < 500 and not asks_to_wait)

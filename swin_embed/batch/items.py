@@ -150,7 +150,7 @@ def in_folder(fs: AbstractFileSystem, path: str, tell: Tell) -> Iterator[Item]:
     """
     try:
         inside = sorted(fs.ls(path, detail=True), key=lambda info: str(info["name"]))
-    except OSError as error:
+    except Exception as error:  # whatever its protocol raises
         tell(f"{path}: {reason(error)}")
         return
     companions = 0

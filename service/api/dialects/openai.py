@@ -37,6 +37,11 @@ class EmbeddingsRequest(Body):
     messages: Annotated[list[Part] | None, Meta(description="images as chat messages")] = None
     encoding_format: EncodingFormat = None
     modality: Literal["image", "text"] | None = None
+    normalized: Annotated[bool | None, Meta(description="Jina's name of normalize")] = None
+
+    def __post_init__(self) -> None:
+        if self.normalize is None:
+            self.normalize = self.normalized
 
     def image_texts(self) -> Iterator[ImageText]:
         if self.modality == "text":

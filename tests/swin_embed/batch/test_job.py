@@ -44,6 +44,8 @@ def test_definite_answers_end_no_job():
         (FileNotFoundError(2, "not there"), True),
         (PermissionError(13, "not yours"), True),
         (ItemError("larger than"), True),
+        (ValueError("Protocol not known: nope"), True),
+        (aiohttp.InvalidURL("http://[/a.png"), True),
         (answered(410), True),
         (answered(429), False),
         (answered(503), False),

@@ -3,6 +3,7 @@ import os
 import shutil
 import tarfile
 
+import aiohttp
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -230,12 +231,15 @@ def broken_of(*names):
     return list(sources.listing(sources.find(map(str, names)), broken)), broken
 
 
-def test_an_unreadable_folder_costs_no_other(photos, monkeypatch):
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), aiohttp.ClientPayloadError("it broke off")]
+)
+def test_an_unreadable_folder_costs_no_other(photos, monkeypatch, error):
     ls = LocalFileSystem.ls
 
     def refuse(fs, path, **options):
         if path.endswith("/closed"):
-            raise PermissionError(13, "Permission denied", path)
+            raise error
         return ls(fs, path, **options)
 
     monkeypatch.setattr(LocalFileSystem, "ls", refuse)

@@ -131,13 +131,14 @@ def test_what_may_be_left_out_may_be_null(client):
     assert answer.json()["data"][0]["embedding"] == ask(client, GOOD).json()["data"][0]["embedding"]
 
 
-def test_normalize_is_honoured(client):
+@pytest.mark.parametrize("name", ["normalize", "normalized"])  # the latter is Jina's
+def test_normalize_is_honoured(client, name):
     expected = vectors(client.post("/embed?normalize=false", content=base64.b64decode(GOOD)))
-    assert np.array_equal(floats(ask(client, GOOD, normalize=False)), expected)
-    (unit,) = floats(ask(client, GOOD, normalize=True))
+    assert np.array_equal(floats(ask(client, GOOD, **{name: False})), expected)
+    (unit,) = floats(ask(client, GOOD, **{name: True}))
     assert np.linalg.norm(unit) == pytest.approx(1, abs=1e-6)
-    answer = ask(client, GOOD, normalize="perhaps")
-    assert error(answer, 400, "invalid_request")["param"] == "normalize"
+    answer = ask(client, GOOD, **{name: "perhaps"})
+    assert error(answer, 400, "invalid_request")["param"] == name
 
 
 @pytest.mark.parametrize("content_type", [*VAGUE, None])
