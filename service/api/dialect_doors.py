@@ -26,7 +26,7 @@ from service.api.openapi import (
     EMBEDDING_ERRORS,
     EMBEDDING_HEADERS,
     MODEL_NAME,
-    Error,
+    ErrorResponse,
     FlatError,
     error_responses,
     json_body,
@@ -50,7 +50,7 @@ NAME = {
 def add_doors(router: APIRouter) -> None:
     """Add the door of each dialect to a router."""
     for dialect in DIALECTS:
-        error = FlatError if dialect.flat_errors else Error
+        error = FlatError if dialect.flat_errors else ErrorResponse
         for path in dialect.paths:
             router.add_api_route(
                 path,

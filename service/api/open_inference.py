@@ -141,14 +141,22 @@ EXAMPLES = {
         },
     }
 }
-BODY = {
+JSON_LENGTH = {
+    "name": HEADER_LENGTH,
+    "in": "header",
+    "required": False,
+    "description": "bytes of JSON before the tensors, in a binary request",
+    "schema": {"type": "integer", "minimum": 0},
+}
+BODY: dict[str, Any] = {
+    "parameters": [JSON_LENGTH],
     "requestBody": {
         "required": True,
         "content": {
             "application/json": {"schema": json_schema(InferRequest), "examples": EXAMPLES},
             "application/octet-stream": {"schema": BINARY},
         },
-    }
+    },
 }
 INFER: dict[str, Any] = {
     "responses": {
@@ -171,7 +179,7 @@ INFER: dict[str, Any] = {
 @router.post(
     "/models/{name}/versions/{version}/infer",
     summary="Embed images with a version of the model",
-    openapi_extra=BODY | VERSIONED,
+    openapi_extra=BODY | {"parameters": [*VERSIONED["parameters"], JSON_LENGTH]},
     **INFER,
 )
 async def infer(request: Request, name: Name) -> Response:

@@ -30,7 +30,7 @@ class FlatError(BaseModel):
     error: str
 
 
-class Error(BaseModel):
+class ErrorResponse(BaseModel):
     """An error in the shape that OpenAI clients know."""
 
     error: ErrorDetail
@@ -138,7 +138,7 @@ def query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
 
 
 def error_responses(
-    kinds: Sequence[type[ServiceError]], model: type[BaseModel] = Error
+    kinds: Sequence[type[ServiceError]], model: type[BaseModel] = ErrorResponse
 ) -> Responses:
     """The statuses of some errors, each with its codes and examples, for a route's `responses`."""
     responses: Responses = {}
@@ -201,7 +201,7 @@ def install(app: FastAPI, kinds: Sequence[Any]) -> None:
 def _error_of(operation: Mapping[str, Any]) -> str:
     """The shape of an operation's own errors, from one that it tells of."""
     flat = f"/{FlatError.__name__}" in str(operation["responses"])
-    return FlatError.__name__ if flat else Error.__name__
+    return FlatError.__name__ if flat else ErrorResponse.__name__
 
 
 def _complete(operation: dict[str, Any], own_error: str) -> None:
@@ -210,7 +210,7 @@ def _complete(operation: dict[str, Any], own_error: str) -> None:
     validation = responses.get("422", {}).get("content", {}).get("application/json", {})
     if "HTTPValidationError" in validation.get("schema", {}).get("$ref", ""):
         del responses["422"]
-    everywhere = [(kind, Error.__name__) for kind in CONNECTION_ERRORS]
+    everywhere = [(kind, ErrorResponse.__name__) for kind in CONNECTION_ERRORS]
     everywhere.append((errors.InternalError, own_error))
     if "security" in operation:
         everywhere.append((errors.InvalidApiKey, own_error))
@@ -244,9 +244,13 @@ def _add(response: dict[str, Any], kind: type[ServiceError], model: str) -> None
 
 
 def _fill(node: object, values: Mapping[str, object]) -> object:
-    """Replace the placeholders of a document."""
+    """Replace the placeholders of a document, and leave out defaults of null."""
     if isinstance(node, list):
         return [_fill(item, values) for item in node]
     if isinstance(node, dict):
-        return {key: _fill(value, values) for key, value in node.items()}
+        return {
+            key: _fill(value, values)
+            for key, value in node.items()
+            if (key, value) != ("default", None)  # generators take it for a field that is there
+        }
     return values.get(node, node) if isinstance(node, str) else node

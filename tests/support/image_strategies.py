@@ -49,6 +49,7 @@ def _infer(case):
         case.headers["Inference-Header-Content-Length"] = str(len(head))
         case.body = head + tensor
     elif isinstance(case.body, dict):
+        case.headers.pop("Inference-Header-Content-Length", None)
         parameters = case.body.get("parameters") or {}
         parameters.pop("timeout", None)  # of which a microsecond is not enough
         case.body = case.body | {"inputs": [image | {"data": [as_base64(FILES[0])]}]}

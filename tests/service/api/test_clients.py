@@ -60,7 +60,7 @@ def free_port() -> int:
 
 def printed(*command: str | Path, cwd: Path | None = None) -> bytes:
     done = subprocess.run(command, capture_output=True, timeout=IMPORTS, cwd=cwd)
-    assert done.returncode == 0, done.stderr.decode()
+    assert done.returncode == 0, (done.stderr + done.stdout).decode()
     return done.stdout
 
 
@@ -178,3 +178,49 @@ def test_openai_for_node(service, photo, expected):
     page = CLIENTS / "node" / "page.mjs"
     page.write_text(recipe(code.replace("photo.jpg", str(photo)) + shown, service))
     assert printed("node", page).decode().strip() == expected
+
+
+@pytest.fixture
+def document(service, tmp_path) -> Path:
+    """The service's OpenAPI document, which clients are generated from."""
+    path = tmp_path / "openapi.json"
+    with urllib.request.urlopen(f"{service[0]}/openapi.json", timeout=SOON) as answer:
+        path.write_bytes(answer.read())
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CLIENTS.exists(), reason="needs make setup-clients")
+def test_generated_clients_for_python(service, photo, expected, document):
+    folder, python = document.parent, CLIENTS / "bin" / "python"
+    shutil.copy(SCRIPTS / "generated_client.py", folder)
+    package = ("generate", "--path", document, "--meta", "none", "--output-path", "generated")
+    printed(CLIENTS / "bin" / "openapi-python-client", *package, cwd=folder)
+    models = ("--output-model-type", "pydantic_v2.BaseModel", "--use-annotated")
+    given = ("--input", document, "--input-file-type", "openapi", "--output", "models.py")
+    literal = ("--enum-field-as-literal", "all", "--formatters", "builtin")
+    printed(CLIENTS / "bin" / "datamodel-codegen", *given, *models, *literal, cwd=folder)
+    whole = ("generated", "models.py", "generated_client.py")
+    printed(python, "-m", "mypy", "--strict", *whole, cwd=folder)
+    vectors = json.loads(printed(python, "generated_client.py", service[0], photo, cwd=folder))
+    assert len(vectors) == 4
+    assert set(vectors.values()) == {expected}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (shutil.which("node") and (CLIENTS / "node" / "node_modules").exists()),
+    reason="needs Node and make setup-clients",
+)
+def test_a_generated_client_for_typescript(service, photo, expected, document):
+    folder = document.parent
+    (folder / "node_modules").symlink_to(CLIENTS / "node" / "node_modules")
+    (folder / "package.json").write_text('{"type": "module"}')
+    shutil.copy(SCRIPTS / "generated_client.mts", folder)
+    tools = CLIENTS / "node" / "node_modules" / ".bin"
+    printed(tools / "openapi-typescript", document, "--output", folder / "schema.d.ts", cwd=folder)
+    as_is = ("--module", "nodenext", "--target", "es2022", "--types", "node")
+    printed(tools / "tsc", "--strict", *as_is, "generated_client.mts", "schema.d.ts", cwd=folder)
+    vectors = json.loads(printed("node", "generated_client.mjs", service[0], photo, cwd=folder))
+    assert len(vectors) == 2
+    assert set(vectors.values()) == {expected}
