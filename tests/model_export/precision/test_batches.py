@@ -19,9 +19,9 @@ pytestmark = pytest.mark.slow
 ARCHITECTURES = (
     "swin_nano_patch4_window7_224",
     "swin_tiny_patch4_window7_224",
-    "swin_small_patch4_window7_224",
     "swinv2_tiny_window8_256",
-    "swin_large_patch4_window7_224",
+    pytest.param("swin_small_patch4_window7_224", marks=pytest.mark.large),
+    pytest.param("swin_large_patch4_window7_224", marks=pytest.mark.large),
 )
 
 
