@@ -106,14 +106,15 @@ def decode(body: bytes | memoryview, decoder: msgspec.json.Decoder[T]) -> T:
             first at fault.
     """
     text = bytes(body)
+    # Objects first: `count_tokens` takes a step for each string.
+    if (objects := count_objects(text)) > MAX_OBJECTS:
+        raise InvalidRequest(
+            f"the JSON has {objects} strings and objects, at most {MAX_OBJECTS} allowed"
+        )
     if (tokens := count_tokens(text)) > MAX_TOKENS:
         raise InvalidRequest(
             f"the JSON takes as long to read as {tokens} commas, brackets and escapes, at most "
             f"{MAX_TOKENS} allowed; send large tensors as binary data, JSON without white space"
-        )
-    if (objects := count_objects(text)) > MAX_OBJECTS:
-        raise InvalidRequest(
-            f"the JSON has {objects} strings and objects, at most {MAX_OBJECTS} allowed"
         )
     try:
         return decoder.decode(text)
