@@ -42,8 +42,8 @@ def test_another_model_or_version_is_none(client, call):
 @pytest.mark.parametrize(
     ("method", "path", "says"),
     [
-        ("POST", f"/repository/models/{NAME}/load", "repository/index"),
-        ("POST", f"/repository/models/{NAME}/unload", "repository/index"),
+        ("POST", f"/repository/models/{NAME}/load", "repository's index"),
+        ("POST", f"/repository/models/{NAME}/unload", "repository's index"),
         ("GET", "/systemsharedmemory/status", "in the request"),
         ("POST", "/systemsharedmemory/region/one/register", "in the request"),
         ("POST", "/cudasharedmemory/unregister", "in the request"),

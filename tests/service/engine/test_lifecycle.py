@@ -19,6 +19,7 @@ from service.observability.metrics import Metrics
 from service.settings import Settings
 from service.types import Picture
 from tests.service.api.test_health import samples
+from tests.support.eventually import eventually
 from tests.support.images import encode, noise
 from tests.support.small_model import SMALL_MODEL
 
@@ -86,8 +87,8 @@ def test_the_garbage_collector_passes_by_what_is_there_for_good(serve, served):
     gc.freeze()
     old = weakref.ref(embedder.cycle)
     del embedder
-    assert client.post("/admin/reload").status_code == 200
-    assert old() is None
+    # The thread that closed the old engine may hold it a moment longer; the next reload frees it.
+    eventually(lambda: client.post("/admin/reload").status_code == 200 and old() is None)
     assert gc.get_freeze_count() > 10_000
 
 

@@ -125,10 +125,10 @@ def test_a_mistake_is_a_line(photos, tmp_path, artifact, capsys, monkeypatch):
     part.write_bytes(part.read_bytes()[:99])
     assert main([*embed, f"--output={output}"]) == 1
     told = capsys.readouterr().err
-    assert f"File exists: '{file}'" in told
+    assert f"error: {file}: File exists" in told
     assert "SWIN_STREAM is not a setting; is SWIN_STREAMS meant?" in told
     assert "error: Invalid value for '-k': 0 is not in the range x>=1" in told
-    assert f"No such file or directory: '{tmp_path / 'nowhere.jpg'}'" in told
+    assert f"error: {tmp_path / 'nowhere.jpg'}: No such file or directory" in told
     assert f"error: {part} cannot be used: " in told
 
 
